@@ -1,0 +1,211 @@
+import type { MaybePromise } from '../common/maybe-promise.js';
+import type { BlockExtents, ChunkInfo } from '../model/extent.js';
+import type { FsInfo, FsUsage } from '../model/filesystem.js';
+import type { ChunkId, Fh, Ino, SessionId } from '../model/ids.js';
+import type { InodeAttr, Timespec } from '../model/inode.js';
+
+/**
+ * Names a mutating operation for exactly-once execution, unique in its session: `kernel` = the FUSE `unique` less the resend bit,
+ * `client` = a number of our own (a journal sequence number, or a counter for what the kernel did not ask for). `step` counts the operations that one request causes.
+ */
+export interface OpId {
+  readonly kind: 'kernel' | 'client';
+  readonly number: number;
+  readonly step: number;
+}
+
+/** What accompanies a mutating operation. */
+export interface OpContext {
+  readonly opId: OpId;
+  /** Stops the waiting (EINTR); an operation that was sent may still be executed, and its open is released. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Attributes that setattr changes; undefined = leave alone. `'now'` is the server's clock. */
+export interface SetAttr {
+  /** Permission bits (07777); the type never changes. */
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly size?: number | undefined;
+  readonly atime?: Timespec | 'now' | undefined;
+  readonly mtime?: Timespec | 'now' | undefined;
+  readonly ctime?: Timespec | undefined;
+  /** Clear S_ISUID, and S_ISGID where S_IXGRP is set, and `security.capability` (the caller lacks CAP_FSETID, or the owner changes). */
+  readonly killPriv?: boolean | undefined;
+}
+
+/** What to make. The server allocates the inode and applies the set-group-ID inheritance of the parent (mkdir(2), open(2)). */
+export interface CreateSpec {
+  /** Type and permission bits, umask already applied. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The caller belongs to the new file's group or has CAP_FSETID: S_ISGID of an executable regular file is kept. */
+  readonly mayKeepSgid: boolean;
+  readonly rdev?: number | undefined;
+  /** Target of a symlink. */
+  readonly target?: Uint8Array | undefined;
+  /** Register an open of the new file with this handle in the same transaction. */
+  readonly open?: OpenSpec | undefined;
+  /** O_EXCL: EEXIST when the name exists. Without it an existing regular file is opened (its attributes are the reply's). */
+  readonly exclusive: boolean;
+}
+
+export interface OpenSpec {
+  readonly fh: Fh;
+  /** The handle may write. */
+  readonly write: boolean;
+  /** O_TRUNC: set the size to 0 in the same transaction. */
+  readonly truncate: boolean;
+  /** With truncate: as {@link SetAttr.killPriv}. */
+  readonly killPriv?: boolean | undefined;
+}
+
+export interface CreateResult {
+  readonly attr: InodeAttr;
+  /** False when the name existed and was opened. */
+  readonly created: boolean;
+}
+
+export interface DirEntry {
+  readonly name: Uint8Array;
+  readonly ino: Ino;
+  /** S_IFMT bits. */
+  readonly type: number;
+  /** Position after this entry: pass it to go on behind it. Stable for the entry's life; at least {@link FIRST_COOKIE}. */
+  readonly cookie: number;
+  readonly attr: InodeAttr | undefined;
+}
+
+/** Cookies below this one belong to the VFS (`.` and `..`); 0 starts a listing. */
+export const FIRST_COOKIE = 32;
+
+export interface DirPage {
+  readonly entries: readonly DirEntry[];
+  /** No entry follows. */
+  readonly end: boolean;
+}
+
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+
+/** New extents of a file, uploaded already. */
+export interface CommitSpec {
+  readonly blocks: readonly BlockExtents[];
+  /** The chunks that the extents name, each once; they were stored by this session. */
+  readonly chunks: readonly ChunkInfo[];
+  /** The size is at least this after the commit; undefined = the data does not extend the file. */
+  readonly sizeAtLeast: number | undefined;
+  /** Time of the last write it carries; undefined = times were set since. */
+  readonly mtime: Timespec | undefined;
+  /** {@link InodeAttr.truncEpoch} and {@link InodeAttr.timeEpoch} that the data was written under. */
+  readonly truncEpoch: number;
+  readonly timeEpoch: number;
+  /** As {@link SetAttr.killPriv}. */
+  readonly killPriv: boolean;
+}
+
+/** Replaces extents by equal content elsewhere (compaction): holds only if `expected` is still what is stored. */
+export interface SwapSpec {
+  readonly expected: readonly BlockExtents[];
+  readonly replacement: readonly BlockExtents[];
+  readonly chunks: readonly ChunkInfo[];
+}
+
+/** The stored extents of a range of blocks, valid for 60 s after the reply, and the attributes at that moment. */
+export interface ExtentMap {
+  readonly attr: InodeAttr;
+  /** Only blocks that have extents. */
+  readonly blocks: readonly BlockExtents[];
+  /** The first block that the reply says nothing about: the reply may be cut short of what was asked. */
+  readonly nextBlock: number;
+}
+
+export interface OpenResult {
+  readonly attr: InodeAttr;
+  /** Extents of the file's first blocks when they are few, so that a small file needs no further question. */
+  readonly extents: ExtentMap | undefined;
+}
+
+/** What an ended session left to be adopted: whether an inode may take its journal records. */
+export interface AdoptCheck {
+  /** Undefined when the inode is gone. */
+  readonly attr: InodeAttr | undefined;
+  /** Another session changed data or size since `writerEpoch`. */
+  readonly foreignChange: boolean;
+}
+
+/**
+ * The metadata service as a mount sees it: the only way from `vfs/` and `data/` to the namespace.
+ *
+ * Each method is one atomic operation on the server, named as the kernel names it; a mutating one takes an {@link OpContext} and is executed
+ * exactly once however often it is sent. Answers may come from the cache, which asks one place whether it may serve them and until when.
+ * Errors are `FsError`: the operation's POSIX errno; ETIMEDOUT when the service cannot be reached in time; ESHUTDOWN once the session is lost; EINTR when aborted.
+ * Names are bytes. Nothing here checks permissions (that is `vfs/`), but existence, types, emptiness, link counts, loops and space are the server's to decide.
+ */
+export interface Metadata {
+  readonly fs: FsInfo;
+  readonly sessionId: SessionId;
+  /** How long (seconds) an entry or attributes from the last reply may be cached by the kernel. */
+  readonly entryTimeoutSec: number;
+  readonly attrTimeoutSec: number;
+  /** The metaserver's clock. */
+  now(): Timespec;
+  /** A fresh id for an operation that the kernel did not ask for. */
+  clientOpId(): OpId;
+
+  /** The entry's attributes; undefined = there is none. */
+  lookup(parent: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<InodeAttr | undefined>;
+  /** ENOENT when the inode is gone (unlinked and closed everywhere). */
+  getattr(ino: Ino, signal?: AbortSignal): MaybePromise<InodeAttr>;
+  setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr>;
+  readlink(ino: Ino, signal?: AbortSignal): MaybePromise<Uint8Array>;
+  create(ctx: OpContext, parent: Ino, name: Uint8Array, spec: CreateSpec): Promise<CreateResult>;
+  link(ctx: OpContext, ino: Ino, newParent: Ino, newName: Uint8Array): Promise<InodeAttr>;
+  unlink(ctx: OpContext, parent: Ino, name: Uint8Array): Promise<void>;
+  rmdir(ctx: OpContext, parent: Ino, name: Uint8Array): Promise<void>;
+  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number): Promise<void>;
+  readdir(ino: Ino, afterCookie: number, withAttrs: boolean, signal?: AbortSignal): Promise<DirPage>;
+
+  /** Registers an open (session, handle) and returns fresh attributes: close-to-open. */
+  open(ctx: OpContext, ino: Ino, spec: OpenSpec): Promise<OpenResult>;
+  /** Ends an open; sent with the next frame, not waited for. */
+  release(ino: Ino, fh: Fh): void;
+
+  readExtents(ino: Ino, firstBlock: number, blockCount: number, signal?: AbortSignal): Promise<ExtentMap>;
+  commitExtents(ctx: OpContext, ino: Ino, spec: CommitSpec): Promise<InodeAttr>;
+  /** False when the expected extents are not there any more (nothing was changed). */
+  swapExtents(ctx: OpContext, ino: Ino, spec: SwapSpec): Promise<boolean>;
+  /** A chunk id that nobody else will ever get. */
+  allocateChunkId(signal?: AbortSignal): MaybePromise<ChunkId>;
+
+  /** The value; undefined = no such attribute. */
+  getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<Uint8Array | undefined>;
+  listxattr(ino: Ino, signal?: AbortSignal): MaybePromise<readonly Uint8Array[]>;
+  /** `flags`: 0, XATTR_CREATE (1: EEXIST when there) or XATTR_REPLACE (2: ENODATA when not). ENOSPC past the limits of one inode. */
+  setxattr(ctx: OpContext, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): Promise<void>;
+  removexattr(ctx: OpContext, ino: Ino, name: Uint8Array): Promise<void>;
+
+  statfs(signal?: AbortSignal): MaybePromise<FsUsage>;
+  /**
+   * Asks that this session's reservation be `bytes` in all, spent by commits, and returns what was granted (less when the filesystem is nearly full;
+   * infinite when it has no capacity limit).
+   */
+  reserve(bytes: number, signal?: AbortSignal): Promise<number>;
+  /** Everything acknowledged so far is durable on the server when it resolves (fsync under `--durability relaxed`). */
+  barrier(signal?: AbortSignal): Promise<void>;
+
+  /** Which of an earlier session's operations were executed. */
+  queryOps(session: SessionId, opIds: readonly OpId[]): Promise<readonly boolean[]>;
+  /** Whether records that `session` wrote on `ino` under `writerEpoch` may be placed on it now. */
+  adoptCheck(session: SessionId, ino: Ino, writerEpoch: number): Promise<AdoptCheck>;
+  /** The journal of an ended session is adopted: its stored replies may go. */
+  adoptEnd(session: SessionId): Promise<void>;
+}
+
+/** A name in a directory. */
+export interface NameRef {
+  readonly parent: Ino;
+  readonly name: Uint8Array;
+}

@@ -1,0 +1,39 @@
+import type { Closable } from '../common/closable.js';
+
+/** A stored object as a listing shows it. */
+export interface ObjectInfo {
+  readonly key: string;
+  readonly size: number;
+}
+
+/** What a store can do, as a value: nobody asks which class it is. */
+export interface ObjectStoreProperties {
+  /** For people: `s3://bucket/prefix`, `file:///dir`, `memory`. */
+  readonly name: string;
+  /** Requests that make sense at once. */
+  readonly concurrency: number;
+}
+
+/**
+ * A flat store of immutable objects. Keys are relative to the store's prefix: ASCII letters, digits, `/`, `-`, `_`, `.`.
+ *
+ * - `put` is atomic and durable when it resolves: nobody ever sees a part of an object. Putting the same key again replaces it (a retry).
+ * - `get` of bytes past the end returns what is there; ENOENT when the object is missing.
+ * - `delete` of a missing object succeeds.
+ * - Errors are `ObjectError` (object-error.ts) with a code that says whether a retry can help. Implementations do not retry; the retry decorator does.
+ */
+export interface ObjectStore extends Closable {
+  readonly properties: ObjectStoreProperties;
+  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void>;
+  get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The object's size in bytes. */
+  head(key: string, signal?: AbortSignal): Promise<number>;
+  delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;
+  /** Objects whose key starts with `prefix` and is greater than `after`, in key order, at most `limit` (≤ 1000). */
+  list(prefix: string, after: string, limit: number, signal?: AbortSignal): Promise<readonly ObjectInfo[]>;
+}
+
+export interface ByteRange {
+  readonly offset: number;
+  readonly length: number;
+}
