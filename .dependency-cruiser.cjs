@@ -16,7 +16,7 @@ const layers = {
   kv: ['common', 'journal'],
   metaserver: ['common', 'config', 'model', 'kv', 'object', 'wire', 'gen', 'observability'],
   mds: ['common', 'config', 'model', 'kv', 'object', 'wire', 'gen', 'observability'],
-  cli: ['common', 'config', 'model', 'meta', 'object', 'observability'],
+  cli: ['common', 'config', 'model', 'gen', 'wire', 'meta', 'object', 'observability', 'client/launch'],
 };
 
 const allowed = (folder, imports) => [folder, ...imports].map((to) => `^src/${to}[/.]`).join('|');
@@ -31,5 +31,10 @@ module.exports = {
       to: { path: '^src/', pathNot: allowed(folder, imports) },
     })),
   ],
-  options: { tsPreCompilationDeps: true, tsConfig: { fileName: 'tsconfig.json' }, doNotFollow: { path: 'node_modules' }, exclude: '^dist' },
+  options: {
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    doNotFollow: { path: 'node_modules' },
+    exclude: '^dist',
+  },
 };
