@@ -1,0 +1,113 @@
+import type { BlockExtents, ChunkInfo } from './extent.js';
+import type { Fh, Ino } from './ids.js';
+import type { InodeAttr, Timespec } from './inode.js';
+
+/* The arguments and results of the namespace operations, as the client (`meta/metadata.ts`) and the metaserver both speak of them. */
+
+/**
+ * Names a mutating operation for exactly-once execution, unique in its session: `kernel` = the FUSE `unique` less the resend bit,
+ * `client` = a number of our own (a journal sequence number, or a counter for what the kernel did not ask for). `step` counts the operations that one request causes.
+ */
+export interface OpId {
+  readonly kind: 'kernel' | 'client';
+  readonly number: number;
+  readonly step: number;
+}
+
+/** Attributes that setattr changes; undefined = leave alone. `'now'` is the server's clock. */
+export interface SetAttr {
+  /** Permission bits (07777); the type never changes. */
+  readonly mode?: number | undefined;
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly size?: number | undefined;
+  readonly atime?: Timespec | 'now' | undefined;
+  readonly mtime?: Timespec | 'now' | undefined;
+  readonly ctime?: Timespec | undefined;
+  /** Clear S_ISUID, and S_ISGID where S_IXGRP is set, and `security.capability` (the caller lacks CAP_FSETID, or the owner changes). */
+  readonly killPriv?: boolean | undefined;
+}
+
+/** What to make. The server allocates the inode and applies the set-group-ID inheritance of the parent (mkdir(2), open(2)). */
+export interface CreateSpec {
+  /** Type and permission bits, umask already applied. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** The caller belongs to the new file's group or has CAP_FSETID: S_ISGID of an executable regular file is kept. */
+  readonly mayKeepSgid: boolean;
+  readonly rdev?: number | undefined;
+  /** Target of a symlink. */
+  readonly target?: Uint8Array | undefined;
+  /** Register an open of the new file with this handle in the same transaction. */
+  readonly open?: OpenSpec | undefined;
+  /** O_EXCL: EEXIST when the name exists. Without it an existing regular file is opened (its attributes are the reply's). */
+  readonly exclusive: boolean;
+}
+
+export interface OpenSpec {
+  readonly fh: Fh;
+  /** The handle may write. */
+  readonly write: boolean;
+  /** O_TRUNC: set the size to 0 in the same transaction. */
+  readonly truncate: boolean;
+  /** With truncate: as {@link SetAttr.killPriv}. */
+  readonly killPriv?: boolean | undefined;
+}
+
+export interface CreateResult {
+  readonly attr: InodeAttr;
+  /** False when the name existed and was opened. */
+  readonly created: boolean;
+}
+
+export interface DirEntry {
+  readonly name: Uint8Array;
+  readonly ino: Ino;
+  /** S_IFMT bits. */
+  readonly type: number;
+  /** Position after this entry: pass it to go on behind it. Stable for the entry's life; at least {@link FIRST_COOKIE}. */
+  readonly cookie: number;
+  readonly attr: InodeAttr | undefined;
+}
+
+/** Cookies below this one belong to the VFS (`.` and `..`); 0 starts a listing. */
+export const FIRST_COOKIE = 32;
+
+export interface DirPage {
+  readonly entries: readonly DirEntry[];
+  /** No entry follows. */
+  readonly end: boolean;
+}
+
+export const RENAME_NOREPLACE = 1;
+export const RENAME_EXCHANGE = 2;
+
+/** New extents of a file, uploaded already. */
+export interface CommitSpec {
+  readonly blocks: readonly BlockExtents[];
+  /** The chunks that the extents name, each once; they were stored by this session. */
+  readonly chunks: readonly ChunkInfo[];
+  /** The size is at least this after the commit; undefined = the data does not extend the file. */
+  readonly sizeAtLeast: number | undefined;
+  /** Time of the last write it carries; undefined = times were set since. */
+  readonly mtime: Timespec | undefined;
+  /** {@link InodeAttr.truncEpoch} and {@link InodeAttr.timeEpoch} that the data was written under. */
+  readonly truncEpoch: number;
+  readonly timeEpoch: number;
+  /** As {@link SetAttr.killPriv}. */
+  readonly killPriv: boolean;
+}
+
+/** Replaces extents by equal content elsewhere (compaction): holds only if `expected` is still what is stored. */
+export interface SwapSpec {
+  readonly expected: readonly BlockExtents[];
+  readonly replacement: readonly BlockExtents[];
+  readonly chunks: readonly ChunkInfo[];
+}
+
+/** A name in a directory. */
+export interface NameRef {
+  readonly parent: Ino;
+  readonly name: Uint8Array;
+}
