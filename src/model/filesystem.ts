@@ -1,4 +1,4 @@
-import type { FsId } from './ids.js';
+import type { FsId, SessionId } from './ids.js';
 
 /** Where a filesystem's objects live; never carries a secret. */
 export type StorageSpec =
@@ -39,4 +39,18 @@ export interface FsUsage {
   readonly usedBytes: number;
   readonly inodesMax: number;
   readonly usedInodes: number;
+}
+
+/** A mount's session as its metaserver sees it. */
+export interface MountInfo {
+  readonly sessionId: SessionId;
+  readonly fsId: FsId;
+  readonly host: string;
+  readonly mountpoint: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly readOnly: boolean;
+  readonly startedMs: number;
+  /** Milliseconds since its last frame. */
+  readonly silentMs: number;
 }
