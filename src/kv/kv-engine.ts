@@ -48,7 +48,8 @@ export interface KvProperties {
  *
  * `commit` is atomic; when it resolves the batch is durable and every later read sees it; before that no read does (with `durable: false`: visible and acknowledged at
  * once, durable at the next barrier or within the engine's flush interval). Commits may be issued without waiting: they take effect in the order of the calls, and when
- * one fails, those issued after it and not yet resolved fail too. Errors are `KvError` (kv-error.ts): guard-failed, fenced, too-large, no-space, io, corrupt, closed.
+ * one fails, those issued after it and not yet resolved fail too (`aborted`). Errors are `KvError` (kv-error.ts): guard-failed, aborted, fenced, too-large, no-space, busy, io,
+ * corrupt, locked, closed.
  */
 export interface KvEngine extends KvReader, Closable {
   readonly properties: KvProperties;
