@@ -82,6 +82,8 @@ export interface Metadata {
   lookup(parent: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<InodeAttr | undefined>;
   /** ENOENT when the inode is gone (unlinked and closed everywhere). */
   getattr(ino: Ino, signal?: AbortSignal): MaybePromise<InodeAttr>;
+  /** The newest attributes that have arrived here, without asking and however old; undefined = none kept. Never older than what a mutation answered. */
+  knownAttr(ino: Ino): InodeAttr | undefined;
   setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr>;
   readlink(ino: Ino, signal?: AbortSignal): MaybePromise<Uint8Array>;
   create(ctx: OpContext, parent: Ino, name: Uint8Array, spec: CreateSpec): Promise<CreateResult>;
