@@ -100,6 +100,15 @@ export interface Attach {
   sessionId: bigint;
   /** Grows with every worker of the session; frames of an older one are refused after the attach. */
   incarnation: number;
+  /** The handles that this worker knows to be open: a server that restarted may have lost the newest (opens are not synced one by one). */
+  opens: OpenHandle[];
+  /** `opens` is all of them: what else the server has of this session is released. */
+  opensComplete: boolean;
+}
+
+export interface OpenHandle {
+  ino: bigint;
+  fh: bigint;
 }
 
 export interface Release {
@@ -1143,7 +1152,7 @@ export const ClientFrame: MessageFns<ClientFrame> = {
 };
 
 function createBaseAttach(): Attach {
-  return { fsId: 0, sessionId: 0n, incarnation: 0 };
+  return { fsId: 0, sessionId: 0n, incarnation: 0, opens: [], opensComplete: false };
 }
 
 export const Attach: MessageFns<Attach> = {
@@ -1159,6 +1168,12 @@ export const Attach: MessageFns<Attach> = {
     }
     if (message.incarnation !== 0) {
       writer.uint32(24).uint32(message.incarnation);
+    }
+    for (const v of message.opens) {
+      OpenHandle.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.opensComplete !== false) {
+      writer.uint32(40).bool(message.opensComplete);
     }
     return writer;
   },
@@ -1198,6 +1213,85 @@ export const Attach: MessageFns<Attach> = {
             }
 
             message.incarnation = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.opens.push(OpenHandle.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.opensComplete = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseOpenHandle(): OpenHandle {
+  return { ino: 0n, fh: 0n };
+}
+
+export const OpenHandle: MessageFns<OpenHandle> = {
+  encode(message: OpenHandle, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.fh !== 0n) {
+      if (BigInt.asUintN(64, message.fh) !== message.fh) {
+        throw new globalThis.Error("value provided for field message.fh of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.fh);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OpenHandle {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpenHandle();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fh = reader.uint64() as bigint;
             continue;
           }
         }
