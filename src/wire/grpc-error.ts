@@ -109,7 +109,7 @@ export function fsErrorOf(error: unknown, peer: string): FsError {
 
 /** What keeps us from connecting, in words; undefined when there was a connection. */
 function connectionProblem(error: ServiceError): string | undefined {
-  if (error.code !== Number(status.UNAVAILABLE)) return undefined;
+  if (error.code !== status.UNAVAILABLE) return undefined;
   const text = error.details;
   const known: readonly (readonly [RegExp, string])[] = [
     [/ECONNREFUSED/, 'connection refused'],
