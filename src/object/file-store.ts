@@ -1,0 +1,279 @@
+import { close, constants, fdatasync, fstat, mkdir, open, read, rename, unlink, write } from 'node:fs';
+import { promisify } from 'node:util';
+import { nodeErrorCode } from '../common/fs-error.js';
+import { LRUCache } from 'lru-cache';
+import { mapFileError } from './file-errors.js';
+import { FileRoot, TEMPORARY_DIRECTORY } from './file-root.js';
+import { GroupSync } from './group-sync.js';
+import { listFiles } from './list-files.js';
+import { ObjectError } from './object-error.js';
+import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
+
+const fsAsync = {
+  close: promisify(close),
+  fdatasync: promisify(fdatasync),
+  fstat: promisify(fstat),
+  mkdir: promisify(mkdir),
+  open: promisify(open),
+  read: promisify(read),
+  rename: promisify(rename),
+  unlink: promisify(unlink),
+  write: promisify(write),
+};
+
+/** Directories known to exist durably; one more costs a few calls at its next put. */
+const KNOWN_DIRECTORIES_MAX = 1000;
+/** A range up to this is read without asking for the size first. */
+const BLIND_READ_MAX_BYTES = 16 * 1024 * 1024;
+const OBJECT_MAX_BYTES = 1024 ** 3;
+const CLOSE_MAX_MS = 10_000;
+
+export interface FileStoreOptions {
+  /** Absolute path of the root. */
+  readonly path: string;
+  /** Makes the root (mode 0700) when it is missing; else a missing root is 'no-bucket', for it may be a disk that is not mounted. */
+  readonly createRoot?: boolean | undefined;
+}
+
+/**
+ * Objects as files below a directory: the key is the path.
+ *
+ * A put writes a temporary file, syncs it, renames it, and syncs the directory: two syncs, the second shared among puts
+ * into the same directory. After a crash an object is there whole or not at all; left-over temporary files are removed
+ * a day later. Directories are never removed: one that another process has just made durable may be the one it puts into.
+ * Paths go through a descriptor of the root, so that a disk unmounted lazily or a root renamed never redirects a write.
+ * Assumes Linux (`/proc/self/fd`).
+ */
+export class FileStore implements ObjectStore {
+  readonly properties: ObjectStoreProperties;
+  readonly #root: FileRoot;
+  readonly #sync = new GroupSync();
+  /** Directories (relative; '' = root) that exist, and whose entries up to the root were synced. */
+  readonly #known = new LRUCache<string, Promise<void>>({ max: KNOWN_DIRECTORIES_MAX });
+  readonly #whenIdle: (() => void)[] = [];
+  #serial = 0;
+  #inFlight = 0;
+  #closed = false;
+
+  constructor(opts: FileStoreOptions) {
+    // More than libuv's four threads gain nothing; a few more keep them busy.
+    this.properties = { name: `file://${opts.path}`, concurrency: 8 };
+    this.#root = new FileRoot(opts.path, opts.createRoot ?? false);
+  }
+
+  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+    return this.#run('put', [key], signal, async (root, situation) => {
+      const temporary = await this.#writeTemporary(root, body);
+      try {
+        await this.#publish(root, temporary, key, signal, situation);
+      } catch (error) {
+        await fsAsync.unlink(temporary).catch(ignoreMissing);
+        // Missing directories were made again: only the root itself can be missing.
+        if (nodeErrorCode(error) !== 'ENOENT') throw error;
+        throw new ObjectError('no-bucket', `${situation}: the directory was removed`, { cause: error });
+      }
+    });
+  }
+
+  get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#run('get', [key], signal, async (root, situation) => {
+      if (range !== undefined) checkRange(range.offset, range.length);
+      const fd = await openObject(root, key);
+      try {
+        return await readRange(fd, range, situation);
+      } finally {
+        // Nobody has to wait for the close of a descriptor that was only read.
+        close(fd);
+      }
+    });
+  }
+
+  head(key: string, signal?: AbortSignal): Promise<number> {
+    return this.#run('head', [key], signal, async (root, situation) => {
+      const fd = await openObject(root, key);
+      try {
+        return await sizeOf(fd, situation);
+      } finally {
+        close(fd);
+      }
+    });
+  }
+
+  delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
+    return this.#run('delete', keys, signal, async (root, situation) => {
+      const directories = new Set<string>();
+      for (const key of keys) {
+        checkSignal(signal, situation);
+        const removed = await fsAsync.unlink(`${root}/${key}`).then(
+          () => true,
+          (error: unknown) => ignoreMissing(error),
+        );
+        if (removed) directories.add(parentOf(key));
+      }
+      for (const directory of directories) await this.#sync.sync(`${root}/${directory}`);
+    });
+  }
+
+  list(prefix: string, after: string, limit: number, signal?: AbortSignal): Promise<readonly ObjectInfo[]> {
+    return this.#run('list', [], signal, (root, situation) => {
+      checkList(prefix, after, limit);
+      return listFiles(root, { prefix, after, limit }, () => checkSignal(signal, situation));
+    });
+  }
+
+  /** Waits for the operations under way; where the disk hangs, the root's descriptor is left open rather than pulled away under them. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#inFlight > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      const idle = new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+      const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, CLOSE_MAX_MS)));
+      await Promise.race([idle, late]);
+      clearTimeout(timer);
+      if (this.#inFlight > 0) return;
+    }
+    await this.#root.close();
+  }
+
+  /** Every operation: checks, the root, and errors converted. INVARIANT: the root's descriptor stays open while `#inFlight` > 0. */
+  async #run<T>(
+    op: string,
+    keys: readonly string[],
+    signal: AbortSignal | undefined,
+    fn: (root: string, situation: string) => Promise<T>,
+  ): Promise<T> {
+    keys.forEach(checkKey);
+    const situation = `${op} ${keys[0] ?? ''} in ${this.properties.name}`;
+    checkSignal(signal, situation);
+    if (this.#closed) throw new ObjectError('aborted', `${situation}: the store is closed`);
+    this.#inFlight++;
+    try {
+      return await fn(await this.#root.open(), situation);
+    } catch (error) {
+      throw mapFileError(error, situation);
+    } finally {
+      if (--this.#inFlight === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    }
+  }
+
+  async #writeTemporary(root: string, body: Uint8Array): Promise<string> {
+    const directory = `${root}/${TEMPORARY_DIRECTORY}`;
+    const path = `${directory}/${process.pid}.${this.#root.tag}.${this.#serial++}`;
+    try {
+      await writeSynced(path, body);
+    } catch (error) {
+      if (nodeErrorCode(error) !== 'ENOENT') throw error;
+      // Removed by hand, or never made because the root was not writable when it was opened.
+      await fsAsync.mkdir(directory, 0o700);
+      await writeSynced(path, body);
+    }
+    return path;
+  }
+
+  async #publish(
+    root: string,
+    temporary: string,
+    key: string,
+    signal: AbortSignal | undefined,
+    situation: string,
+  ): Promise<void> {
+    const directory = parentOf(key);
+    await this.#ensureDirectory(root, directory);
+    checkSignal(signal, situation);
+    try {
+      await fsAsync.rename(temporary, `${root}/${key}`);
+    } catch (error) {
+      if (nodeErrorCode(error) !== 'ENOENT') throw error;
+      // Somebody removed the directory that was known: make it again, once.
+      this.#known.clear();
+      await this.#ensureDirectory(root, directory);
+      await fsAsync.rename(temporary, `${root}/${key}`);
+    }
+    await this.#sync.sync(`${root}/${directory}`);
+  }
+
+  /** Makes the directory and its parents, and their entries durable. Also for one that exists: its maker may not have synced yet. */
+  #ensureDirectory(root: string, directory: string): Promise<void> {
+    if (directory === '') return Promise.resolve();
+    let known = this.#known.get(directory);
+    if (known === undefined) {
+      known = this.#makeDirectory(root, directory);
+      this.#known.set(directory, known);
+      known.catch(() => this.#known.delete(directory));
+    }
+    return known;
+  }
+
+  async #makeDirectory(root: string, directory: string): Promise<void> {
+    const parent = parentOf(directory);
+    await this.#ensureDirectory(root, parent);
+    try {
+      await fsAsync.mkdir(`${root}/${directory}`, 0o700);
+    } catch (error) {
+      if (nodeErrorCode(error) !== 'EEXIST') throw error;
+    }
+    // Refuses a symbolic link, which could lead out of the root, and a file.
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+    await fsAsync.close(await fsAsync.open(`${root}/${directory}`, flags));
+    await this.#sync.sync(`${root}/${parent}`);
+  }
+}
+
+function openObject(root: string, key: string): Promise<number> {
+  return fsAsync.open(`${root}/${key}`, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+function parentOf(key: string): string {
+  const slash = key.lastIndexOf('/');
+  return slash < 0 ? '' : key.slice(0, slash);
+}
+
+/** False for an entry that is not there; other errors are thrown. */
+function ignoreMissing(error: unknown): false {
+  const code = nodeErrorCode(error);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+  throw error;
+}
+
+async function writeSynced(path: string, body: Uint8Array): Promise<void> {
+  const fd = await fsAsync.open(
+    path,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
+  try {
+    for (let written = 0; written < body.length;) {
+      const { bytesWritten } = await fsAsync.write(fd, body, written, body.length - written, written);
+      written += bytesWritten;
+    }
+    await fsAsync.fdatasync(fd);
+  } catch (error) {
+    await fsAsync.close(fd);
+    await fsAsync.unlink(path).catch(ignoreMissing);
+    throw error;
+  }
+  await fsAsync.close(fd);
+}
+
+async function sizeOf(fd: number, situation: string): Promise<number> {
+  const stat = await fsAsync.fstat(fd);
+  if (!stat.isFile()) throw new ObjectError('not-found', `${situation}: not a file`);
+  return stat.size;
+}
+
+async function readRange(fd: number, range: ByteRange | undefined, situation: string): Promise<Buffer> {
+  const offset = range?.offset ?? 0;
+  let length = range?.length ?? Infinity;
+  if (length > BLIND_READ_MAX_BYTES) length = Math.min(length, Math.max(0, (await sizeOf(fd, situation)) - offset));
+  if (length > OBJECT_MAX_BYTES)
+    throw new ObjectError('invalid', `${situation}: ${length} bytes are too many for one request`);
+  const buffer = Buffer.allocUnsafeSlow(length);
+  let filled = 0;
+  while (filled < length) {
+    const { bytesRead } = await fsAsync.read(fd, buffer, filled, length - filled, offset + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return filled === length ? buffer : Buffer.from(buffer.subarray(0, filled));
+}
