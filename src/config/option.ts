@@ -3,6 +3,7 @@ import { errorMessage } from '../common/fs-error.js';
 import { ConfigError } from './config-error.js';
 import { formatDuration, parseDuration } from './duration.js';
 import { formatHostPort, parseHostPort, type HostPort } from './host-port.js';
+import { parseMdsList } from './mount-source.js';
 import { formatSize, parseSize } from './size.js';
 
 /** How the text of an option becomes its value, and back for the documentation. */
@@ -24,6 +25,10 @@ export interface OptionDef<T, D extends T | undefined = T | undefined> {
   /** Undefined = unset; {@link OptionDef.defaultText} then says what happens. */
   readonly default: D;
   readonly defaultText?: string;
+  /** There is no default: leaving it out is an error. */
+  readonly required?: true;
+  /** Environment variable that gives the value when the option is left out. */
+  readonly env?: string;
   readonly description: string;
 }
 
@@ -132,9 +137,18 @@ export function absolutePath(kind: 'DIR' | 'FILE'): OptionType<string> {
   return { valueName: kind, schema: parsed(parsePath, check), format: String };
 }
 
-/** Defines an option (keeps the type of the default). */
-export function option<T, D extends T | undefined>(def: OptionDef<T, D>): OptionDef<T, D> {
-  return Object.freeze(def);
+/** `HOST:PORT[,HOST:PORT…]`, the addresses of the MDS. */
+export const mdsList: OptionType<readonly HostPort[]> = {
+  valueName: 'HOST:PORT[,HOST:PORT...]',
+  schema: parsed(parseMdsList),
+  format: (value) => value.map(formatHostPort).join(','),
+};
+
+/** Defines an option (keeps the type of the default, and whether it is required). */
+export function option<T, D extends T | undefined, const R extends { readonly required?: true }>(
+  def: OptionDef<T, D> & R,
+): OptionDef<T, D> & R {
+  return def;
 }
 
 /** Reads one option's text; a wrong one is a {@link ConfigError} that names the option as `shownName`. */
