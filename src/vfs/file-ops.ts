@@ -1,0 +1,230 @@
+import { FsError } from '../common/fs-error.js';
+import { isPromise, type MaybePromise } from '../common/maybe-promise.js';
+import type { WriteOptions } from '../data/file-data.js';
+import type { ExtentMap } from '../meta/metadata.js';
+import type { Fh, Ino } from '../model/ids.js';
+import { FILE_SIZE_MAX_BYTES, type InodeAttr, isDirectory, isRegular, S_IFREG } from '../model/inode.js';
+import { type Identity, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
+import { type HandleMode, mayReadBy, mayWriteBy } from './handle-table.js';
+import { checkNewName } from './names.js';
+import { keepSgid } from './namespace-ops.js';
+import {
+  type CreateReply,
+  type CreateRequest,
+  O_ACCMODE,
+  O_APPEND,
+  O_EXCL,
+  O_EXEC,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+  type OpenReply,
+  type OpenRequest,
+  type WriteRequest,
+} from './requests.js';
+import { type VfsContext, withStep } from './vfs-context.js';
+import type { VfsCore } from './vfs-core.js';
+
+const NOTHING: readonly Uint8Array[] = [];
+
+/**
+ * The operations on open files: create, open, read, write, flush, fsync, release.
+ *
+ * Permission is checked at open; afterwards only the handle's access mode counts, as an open descriptor may be handed to anybody.
+ * O_TRUNC is a truncation through the data path, behind the open in the same frame: the data path orders it with writes in flight.
+ */
+export class FileOps {
+  readonly #core: VfsCore;
+
+  constructor(core: VfsCore) {
+    this.#core = core;
+  }
+
+  async create(ctx: VfsContext, request: CreateRequest): Promise<CreateReply> {
+    const core = this.#core;
+    core.requireWritable();
+    checkNewName(request.name);
+    const parent = core.inner(request.parent);
+    const who = core.identify(ctx);
+    const handle = modeOf(request.flags);
+    const fh = core.files.number(handle);
+    const mode = S_IFREG | (request.mode & 0o7777);
+    const permitted = core.permitChange(ctx, who, parent, () => keepSgid(core, ctx, who, parent, mode));
+    const mayKeepSgid = isPromise(permitted) ? await permitted : permitted;
+    const { attr, created } = await core.meta.create(ctx, parent, request.name, {
+      mode,
+      uid: who.uid,
+      gid: who.gid,
+      mayKeepSgid,
+      open: { fh, write: handle.write, truncate: false },
+      exclusive: (request.flags & O_EXCL) !== 0,
+    });
+    if (created) return { ...this.#opened(attr, fh, request.flags, undefined), created };
+    return { ...(await this.#openExisting(ctx, who, request, attr, fh)), created };
+  }
+
+  open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {
+    const core = this.#core;
+    const ino = core.inner(request.ino);
+    const handle = modeOf(request.flags);
+    const truncate = (request.flags & O_TRUNC) !== 0;
+    if (handle.write || truncate) core.requireWritable();
+    const who = core.identify(ctx);
+    return core.permit(ctx, who, ino, maskOf(request.flags), async () => {
+      const fh = core.files.number(handle);
+      const opening = core.meta.open(ctx, ino, { fh, write: handle.write, truncate: false });
+      if (!truncate) {
+        const { attr, extents } = await opening;
+        return this.#opened(attr, fh, request.flags, extents);
+      }
+      const [opened, truncated] = await Promise.allSettled([opening, this.#truncate(ctx, who, ino, request.killPriv)]);
+      if (opened.status === 'rejected') throw opened.reason;
+      if (truncated.status === 'rejected') {
+        core.meta.release(ino, fh);
+        throw truncated.reason;
+      }
+      return this.#opened(truncated.value, fh, request.flags, undefined);
+    });
+  }
+
+  read(ctx: VfsContext, ino: Ino, fh: Fh, offset: number, length: number): MaybePromise<readonly Uint8Array[]> {
+    // The kernel reads by handles that are open for writing only, to fill pages that are written in part.
+    if (!mayReadBy(fh) && !mayWriteBy(fh)) throw new FsError('EBADF', 'read by a handle that is not open for reading');
+    if (length === 0) return NOTHING;
+    return this.#core.data.read(this.#core.inner(ino), offset, length, ctx.signal);
+  }
+
+  write(ctx: VfsContext, request: WriteRequest): MaybePromise<void> {
+    const core = this.#core;
+    const { fh, offset, data } = request;
+    if (!mayWriteBy(fh)) throw new FsError('EBADF', 'write by a handle that is not open for writing');
+    if (offset + data.length > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `a write up to ${offset + data.length}`);
+    if (data.length === 0) return;
+    return core.data.write(core.inner(request.ino), offset, data, new ContextWriteOptions(ctx, request));
+  }
+
+  flush(ctx: VfsContext, outer: Ino, fh: Fh): MaybePromise<void> {
+    if (!mayWriteBy(fh)) return;
+    const core = this.#core;
+    const ino = core.inner(outer);
+    // Nobody can open an unlinked file any more: what is written to it need not be in the store before close returns.
+    if (core.meta.knownAttr(ino)?.nlink === 0) return this.#reportError(ino, fh);
+    return this.#finish(ino, fh, () => core.data.flush(ino, ctx.signal));
+  }
+
+  fsync(ctx: VfsContext, outer: Ino, fh: Fh): MaybePromise<void> {
+    const ino = this.#core.inner(outer);
+    return this.#finish(ino, fh, () => this.#core.data.fsync(ino, ctx.signal));
+  }
+
+  release(outer: Ino, fh: Fh): void {
+    const core = this.#core;
+    const ino = core.inner(outer);
+    const known = core.files.remove(fh);
+    core.meta.release(ino, fh);
+    if (!known) return;
+    core.data.released(ino);
+    if (core.meta.knownAttr(ino)?.nlink === 0) core.discardIfGone(ino);
+  }
+
+  /** What open(2) still has to check and do after a create found the file there. */
+  async #openExisting(
+    ctx: VfsContext,
+    who: Identity,
+    request: CreateRequest,
+    attr: InodeAttr,
+    fh: Fh,
+  ): Promise<OpenReply> {
+    const core = this.#core;
+    try {
+      if (!isRegular(attr.mode)) throw new FsError(isDirectory(attr.mode) ? 'EISDIR' : 'EEXIST', 'create over no file');
+      core.require(who, core.data.overlay(attr), maskOf(request.flags));
+      if ((request.flags & O_TRUNC) === 0) return this.#opened(attr, fh, request.flags, undefined);
+      const truncated = await this.#truncate(ctx, who, attr.ino, request.killPriv);
+      return this.#opened(truncated, fh, request.flags, undefined);
+    } catch (error) {
+      core.meta.release(attr.ino, fh);
+      throw error;
+    }
+  }
+
+  #truncate(ctx: VfsContext, who: Identity, ino: Ino, kill: boolean): Promise<InodeAttr> {
+    const killPriv = kill || who.uid !== 0;
+    return this.#core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', killPriv });
+  }
+
+  #opened(attr: InodeAttr, fh: Fh, flags: number, extents: ExtentMap | undefined): OpenReply {
+    const core = this.#core;
+    core.data.opened(attr, extents);
+    core.files.add(fh, attr.ino, { errorMark: core.data.errorMark(attr.ino) });
+    // An appending writer's pages would lie at the end of file that the kernel remembers, which another mount may have moved.
+    const direct = (flags & O_APPEND) !== 0 && (flags & O_ACCMODE) === O_WRONLY;
+    return { fh, attr: core.present(attr), keepCache: core.versions.opened(attr), direct };
+  }
+
+  /** Runs the flush or fsync, then reports the handle's error: once, whether `work` failed with it or an earlier upload did. */
+  #finish(ino: Ino, fh: Fh, work: () => MaybePromise<void>): MaybePromise<void> {
+    let done: MaybePromise<void>;
+    try {
+      done = work();
+    } catch (error) {
+      this.#reportError(ino, fh);
+      throw error;
+    }
+    if (!isPromise(done)) return this.#reportError(ino, fh);
+    return done.then(
+      () => this.#reportError(ino, fh),
+      (error: unknown) => {
+        this.#reportError(ino, fh);
+        throw error;
+      },
+    );
+  }
+
+  /** Throws the error since the handle's mark, and moves the mark past it. */
+  #reportError(ino: Ino, fh: Fh): void {
+    const handle = this.#core.files.get(fh);
+    if (handle === undefined) return;
+    const taken = this.#core.data.takeError(ino, handle.errorMark);
+    if (taken === undefined) return;
+    handle.errorMark = taken.mark;
+    throw taken.error;
+  }
+}
+
+/** The write options of a request; the abort signal is made only if the data path asks for it. */
+class ContextWriteOptions implements WriteOptions {
+  readonly append: boolean;
+  readonly fromPageCache: boolean;
+  readonly killPriv: boolean;
+  readonly #ctx: VfsContext;
+
+  constructor(ctx: VfsContext, request: WriteRequest) {
+    this.append = request.append && !request.fromPageCache;
+    this.fromPageCache = request.fromPageCache;
+    // The flag is missing on some ways into the kernel: a writer that is not root never has CAP_FSETID as far as we can tell.
+    this.killPriv = request.killPriv || (!request.fromPageCache && ctx.uid !== 0);
+    this.#ctx = ctx;
+  }
+
+  get signal(): AbortSignal | undefined {
+    return this.#ctx.signal;
+  }
+}
+
+function modeOf(flags: number): HandleMode {
+  const access = flags & O_ACCMODE;
+  return {
+    read: access !== O_WRONLY,
+    write: access !== O_RDONLY,
+    append: (flags & O_APPEND) !== 0,
+    directory: false,
+  };
+}
+
+/** What open(2) needs of the file; execution needs no right to read. */
+function maskOf(flags: number): number {
+  const access = flags & O_ACCMODE;
+  const read = access !== O_WRONLY ? ((flags & O_EXEC) !== 0 ? MAY_EXEC : MAY_READ) : 0;
+  return read | (access !== O_RDONLY || (flags & O_TRUNC) !== 0 ? MAY_WRITE : 0);
+}

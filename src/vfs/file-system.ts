@@ -1,0 +1,66 @@
+import type { MaybePromise } from '../common/maybe-promise.js';
+import type { Fh, Ino } from '../model/ids.js';
+import type { InodeAttr } from '../model/inode.js';
+import type {
+  CreateReply,
+  CreateRequest,
+  DirentSink,
+  MakeRequest,
+  MknodRequest,
+  OpenReply,
+  OpenRequest,
+  ReaddirRequest,
+  RenameRequest,
+  SetattrRequest,
+  SetxattrRequest,
+  StatfsReply,
+  SymlinkRequest,
+  WriteRequest,
+} from './requests.js';
+import type { VfsContext } from './vfs-context.js';
+
+/**
+ * A POSIX filesystem by inodes, one method per operation, as a driver (kernel, libfuse, a test) calls it. What is at hand is returned, not promised.
+ * Errors are `FsError` with the errno that POSIX and Linux give the case. Attributes include what is written and not committed yet.
+ */
+export interface FileSystem {
+  /** The entry's attributes; undefined = there is none. `.` and `..` are answered too (NFS export). */
+  lookup(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr | undefined>;
+  /** The driver remembers nothing of the inode any more. */
+  forget(ino: Ino): void;
+  getattr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr>;
+  setattr(ctx: VfsContext, ino: Ino, request: SetattrRequest): MaybePromise<InodeAttr>;
+  access(ctx: VfsContext, ino: Ino, mask: number): MaybePromise<void>;
+  readlink(ctx: VfsContext, ino: Ino): MaybePromise<Uint8Array>;
+
+  mknod(ctx: VfsContext, request: MknodRequest): MaybePromise<InodeAttr>;
+  mkdir(ctx: VfsContext, request: MakeRequest): MaybePromise<InodeAttr>;
+  symlink(ctx: VfsContext, request: SymlinkRequest): MaybePromise<InodeAttr>;
+  link(ctx: VfsContext, ino: Ino, newParent: Ino, newName: Uint8Array): MaybePromise<InodeAttr>;
+  unlink(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<void>;
+  rmdir(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<void>;
+  rename(ctx: VfsContext, request: RenameRequest): MaybePromise<void>;
+
+  create(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply>;
+  open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply>;
+  read(ctx: VfsContext, ino: Ino, fh: Fh, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
+  /** Writes all of the data, or fails. */
+  write(ctx: VfsContext, request: WriteRequest): MaybePromise<void>;
+  /** close(2) of one descriptor: returns the error of an earlier write, once. */
+  flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
+  fsync(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
+  /** The last descriptor of the handle is closed. */
+  release(ino: Ino, fh: Fh): void;
+
+  opendir(ctx: VfsContext, ino: Ino): MaybePromise<Fh>;
+  /** Adds entries to the sink until it is full or no entry is left. */
+  readdir(ctx: VfsContext, request: ReaddirRequest, sink: DirentSink): MaybePromise<void>;
+  fsyncdir(ctx: VfsContext, ino: Ino): MaybePromise<void>;
+  releasedir(ino: Ino, fh: Fh): void;
+
+  statfs(ctx: VfsContext): MaybePromise<StatfsReply>;
+  getxattr(ctx: VfsContext, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>;
+  listxattr(ctx: VfsContext, ino: Ino): MaybePromise<readonly Uint8Array[]>;
+  setxattr(ctx: VfsContext, request: SetxattrRequest): MaybePromise<void>;
+  removexattr(ctx: VfsContext, ino: Ino, name: Uint8Array): MaybePromise<void>;
+}

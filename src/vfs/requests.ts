@@ -1,0 +1,129 @@
+import type { Fh, Ino } from '../model/ids.js';
+import type { InodeAttr, Timespec } from '../model/inode.js';
+
+/* Requests and replies of the FileSystem operations. The root is always inode 1, also of a mount of a sub-directory. */
+
+export interface SetattrRequest {
+  /** The handle of ftruncate(2) and the like: checked by its mode instead of by permission. */
+  readonly fh: Fh | undefined;
+  readonly mode: number | undefined;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly size: number | undefined;
+  readonly atime: Timespec | 'now' | undefined;
+  readonly mtime: Timespec | 'now' | undefined;
+  readonly ctime: Timespec | undefined;
+  /** Drop setuid and setgid with it. */
+  readonly killPriv: boolean;
+}
+
+export interface MakeRequest {
+  readonly parent: Ino;
+  readonly name: Uint8Array;
+  /** umask already applied. */
+  readonly mode: number;
+}
+
+export interface MknodRequest extends MakeRequest {
+  readonly rdev: number;
+}
+
+export interface CreateRequest extends MakeRequest {
+  /** Flags of open(2). */
+  readonly flags: number;
+  readonly killPriv: boolean;
+}
+
+export interface SymlinkRequest {
+  readonly parent: Ino;
+  readonly name: Uint8Array;
+  readonly target: Uint8Array;
+}
+
+export interface RenameRequest {
+  readonly parent: Ino;
+  readonly name: Uint8Array;
+  readonly newParent: Ino;
+  readonly newName: Uint8Array;
+  /** RENAME_* of renameat2(2). */
+  readonly flags: number;
+}
+
+export interface OpenRequest {
+  readonly ino: Ino;
+  /** Flags of open(2). */
+  readonly flags: number;
+  /** With O_TRUNC: drop setuid and setgid. */
+  readonly killPriv: boolean;
+}
+
+export interface OpenReply {
+  readonly fh: Fh;
+  readonly attr: InodeAttr;
+  /** Pages that the kernel has of the file are still right. */
+  readonly keepCache: boolean;
+  /** Reads and writes by this handle should not go through the kernel's page cache. */
+  readonly direct: boolean;
+}
+
+export interface CreateReply extends OpenReply {
+  readonly created: boolean;
+}
+
+export interface WriteRequest {
+  readonly ino: Ino;
+  readonly fh: Fh;
+  readonly offset: number;
+  /** Valid until the operation is done. */
+  readonly data: Uint8Array;
+  /** O_APPEND as the open file has it now. */
+  readonly append: boolean;
+  /** From the page cache: handle guessed, caller unknown, never extends the file. */
+  readonly fromPageCache: boolean;
+  readonly killPriv: boolean;
+}
+
+/** What a listing is written to. */
+export interface DirentSink {
+  /** Adds an entry; false when it does not fit: it then counts for nothing. `attr` is undefined where it is unknown or unwanted. */
+  add(name: Uint8Array, cookie: number, ino: Ino, mode: number, attr: InodeAttr | undefined): boolean;
+}
+
+export interface ReaddirRequest {
+  readonly ino: Ino;
+  readonly fh: Fh;
+  /** Cookie of the entry after which to go on; 0 = from the start. */
+  readonly cookie: number;
+  /** Entries want their attributes. */
+  readonly plus: boolean;
+}
+
+export interface StatfsReply {
+  readonly blocks: number;
+  readonly bfree: number;
+  readonly bavail: number;
+  readonly files: number;
+  readonly ffree: number;
+  readonly bsize: number;
+  readonly namelen: number;
+  readonly frsize: number;
+}
+
+export interface SetxattrRequest {
+  readonly ino: Ino;
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
+  /** XATTR_CREATE 1, XATTR_REPLACE 2. */
+  readonly flags: number;
+}
+
+/** Flags of open(2) on Linux (asm-generic). */
+export const O_ACCMODE = 0o3;
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_EXCL = 0o200;
+export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
+/** The kernel opens to execute (FMODE_EXEC). */
+export const O_EXEC = 0o40;
