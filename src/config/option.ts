@@ -33,7 +33,13 @@ export interface OptionDef<T, D extends T | undefined = T | undefined> {
 }
 
 /** What an option's value is after validation. */
-export type OptionValue<O> = O extends OptionDef<infer T, infer D> ? (undefined extends D ? T | undefined : T) : never;
+export type OptionValue<O> = O extends { readonly type: OptionType<infer T>; readonly default: infer D }
+  ? O extends { readonly required: true }
+    ? T
+    : undefined extends D
+      ? T | undefined
+      : T
+  : never;
 
 /** A table of options: the keys are the fields of the validated object. */
 export type AnyOption = OptionDef<unknown, unknown>;
@@ -119,6 +125,17 @@ export function hostPort(options: { readonly allowPortZero?: boolean } = {}): Op
   return { valueName: 'HOST:PORT', schema: parsed((text) => parseHostPort(text, options)), format: formatHostPort };
 }
 
+/** Any text, or what `parse` makes of it (throwing ConfigError) and `format` shows. */
+export function text(valueName: string): OptionType<string>;
+export function text<T>(valueName: string, parse: (text: string) => T, format: (value: T) => string): OptionType<T>;
+export function text(
+  valueName: string,
+  parse: (text: string) => unknown = (value) => value,
+  format: (value: never) => string = String,
+): OptionType<unknown> {
+  return { valueName, schema: parsed(parse), format };
+}
+
 function parsePath(text: string): string {
   if (text === '') throw new ConfigError('bad-value', 'the path is empty');
   if (text.includes('\0')) throw new ConfigError('bad-value', 'the path contains a NUL character');
@@ -144,11 +161,16 @@ export const mdsList: OptionType<readonly HostPort[]> = {
   format: (value) => value.map(formatHostPort).join(','),
 };
 
-/** Defines an option (keeps the type of the default, and whether it is required). */
-export function option<T, D extends T | undefined, const R extends { readonly required?: true }>(
-  def: OptionDef<T, D> & R,
-): OptionDef<T, D> & R {
+/** Defines an option (keeps the type of the default). */
+export function option<T, D extends T | undefined>(def: OptionDef<T, D>): OptionDef<T, D> {
   return def;
+}
+
+export type RequiredOptionDef<T> = OptionDef<T, undefined> & { readonly required: true };
+
+/** Defines an option that must be given. */
+export function requiredOption<T>(def: Omit<OptionDef<T, undefined>, 'default' | 'required'>): RequiredOptionDef<T> {
+  return { ...def, default: undefined, required: true };
 }
 
 /** Reads one option's text; a wrong one is a {@link ConfigError} that names the option as `shownName`. */

@@ -1,14 +1,12 @@
-import { choice, duration, hostPort, mdsList, option, path, type OptionValues } from './option.js';
+import { choice, duration, hostPort, mdsList, option, path, requiredOption, type OptionValues } from './option.js';
 
 /*
  * Options of the long-running roles, as command-line flags (`data_dir` is `--data-dir`). Relative paths are taken from the working directory.
  */
 
-const dataDir = option({
+const dataDir = requiredOption({
   name: 'data_dir',
   type: path('DIR'),
-  default: undefined,
-  required: true,
   description: 'Directory of the database; made with mode 0700 when missing, and locked while the service runs.',
 });
 const mdsListen = option({
@@ -82,11 +80,9 @@ export const MDS_OPTIONS = { dataDir, listen: mdsListen, metrics, durability, lo
 
 export const METASERVER_OPTIONS = {
   dataDir,
-  mds: option({
+  mds: requiredOption({
     name: 'mds',
     type: mdsList,
-    default: undefined,
-    required: true,
     env: 'CURVEFS_MDS',
     description: 'Addresses of the MDS.',
   }),
