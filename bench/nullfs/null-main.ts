@@ -1,0 +1,119 @@
+import { writeFileSync, readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { systemClock } from '../../src/common/clock.js';
+import { errorMessage } from '../../src/common/fs-error.js';
+import type { Logger } from '../../src/common/logger.js';
+import { noMetrics } from '../../src/common/metrics.js';
+import { createDevice } from '../../src/fuse/device/create-device.js';
+import { openFuseDevice } from '../../src/fuse/device/open-fuse-device.js';
+import type { FuseOperations } from '../../src/fuse/fuse-operations.js';
+import { mountFuse } from '../../src/fuse/mount/mount-fuse.js';
+import { tuneReadAhead } from '../../src/fuse/mount/tune-mount.js';
+import { unmountFuse } from '../../src/fuse/mount/unmount-fuse.js';
+import { KernelNotifier } from '../../src/fuse/notify.js';
+import { FuseSession } from '../../src/fuse/session/fuse-session.js';
+import { DEFAULT_INIT_CONFIG, type NegotiatedInit } from '../../src/fuse/session/negotiate.js';
+import { NullFilesystem } from './null-filesystem.js';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** native or fallback */
+    device: { type: 'string' },
+    /** addon or command */
+    mount: { type: 'string' },
+    /** Answer every request by a promise that takes a turn of the event loop. */
+    async: { type: 'boolean', default: false },
+    spin: { type: 'string', default: '60' },
+    /** Serve this mounted descriptor instead of opening and mounting one. */
+    fd: { type: 'string' },
+    /** Where the negotiated INIT is written, or (with --resume) read from. */
+    state: { type: 'string' },
+    resume: { type: 'boolean', default: false },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const [target] = positionals;
+if (target === undefined) throw new Error('usage: node bench/nullfs/run.js MOUNTPOINT [--device native|fallback]');
+process.chdir('/');
+
+const line =
+  (level: string) =>
+  (message: string, fields?: Readonly<Record<string, unknown>>): void => {
+    if (level !== 'debug' && (values.verbose || level === 'warn' || level === 'error'))
+      process.stderr.write(`${level} ${message} ${fields === undefined ? '' : JSON.stringify(fields)}\n`);
+  };
+const logger: Logger = {
+  debug: line('debug'),
+  info: line('info'),
+  warn: line('warn'),
+  error: line('error'),
+  child: () => logger,
+};
+
+/** The same filesystem with a turn of the event loop before every answer. */
+function asynchronous(operations: FuseOperations): FuseOperations {
+  return new Proxy(operations, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      const method = value as (...args: unknown[]) => unknown;
+      if (property === 'forget' || property === 'undoOpen') return method.bind(target);
+      return async (...args: unknown[]) => {
+        await new Promise((resolve) => setImmediate(resolve));
+        return method.apply(target, args);
+      };
+    },
+  });
+}
+
+const fd = values.fd === undefined ? openFuseDevice() : Number(values.fd);
+const options = { defaultPermissions: true, allowOther: true };
+if (values.fd === undefined) {
+  const method = values.mount === 'command' ? 'command' : undefined;
+  await mountFuse({ fd, source: 'nullfs', target, subtype: 'nullfs', options, ...(method && { method }) });
+}
+const device = createDevice(
+  { logger },
+  {
+    fd,
+    kind: values.device as 'native' | 'fallback' | undefined,
+    maxWriteBytes: DEFAULT_INIT_CONFIG.maxWriteBytes,
+    spinUs: Number(values.spin),
+  },
+);
+const filesystem = new NullFilesystem();
+const resume =
+  values.resume && values.state !== undefined
+    ? (JSON.parse(readFileSync(values.state, 'utf8')) as NegotiatedInit)
+    : undefined;
+const session = new FuseSession(
+  {
+    device,
+    operations: values.async ? asynchronous(filesystem) : filesystem,
+    logger,
+    metrics: noMetrics,
+    clock: systemClock,
+  },
+  { init: DEFAULT_INIT_CONFIG, ...(resume && { resume }) },
+);
+session.start();
+const init = await session.initialized;
+if (resume !== undefined) {
+  const notifier = new KernelNotifier({ device, logger, metrics: noMetrics }, { init, queueMax: 1024 });
+  await notifier.resend();
+} else if (values.state !== undefined) {
+  writeFileSync(values.state, JSON.stringify(init));
+}
+await tuneReadAhead({ logger }, target, 4 << 20);
+process.stdout.write('ready\n');
+
+process.once('SIGTERM', () => {
+  unmountFuse(target, { lazy: true, timeoutMs: 5000 }).catch((error: unknown) => {
+    logger.error('unmount failed', { error: errorMessage(error) });
+  });
+});
+const end = await session.ended;
+await session.close();
+process.stdout.write(`ended ${end.kind}\n`);

@@ -1,0 +1,61 @@
+/*
+ * The curvefs native addon: what Node cannot do for a FUSE daemon.
+ *
+ *   channel.c  reading /dev/fuse from the event loop (uv_poll, with a short spin) and replying with writev
+ *   notify.c   notifications, which may block in the kernel, on threads of their own
+ *   jobs.c     system calls that wait (mount, umount2, receiving an fd), each on a thread of its own
+ *   addon.c    the rest, and the export table
+ *
+ * Every function returns a non-negative result or a negative errno; exceptions are for wrong arguments only.
+ */
+#ifndef CURVEFS_ADDON_H
+#define CURVEFS_ADDON_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <node_api.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Returns NULL to JavaScript (with its exception pending) when a napi call fails. */
+#define CHECK(call)                                                                  \
+  do {                                                                               \
+    if ((call) != napi_ok) {                                                         \
+      bool pending = false;                                                          \
+      napi_is_exception_pending(env, &pending);                                      \
+      if (!pending) napi_throw_type_error(env, NULL, "curvefs: bad argument: " #call); \
+      return NULL;                                                                   \
+    }                                                                                \
+  } while (0)
+
+static inline napi_value make_int(napi_env env, int64_t value) {
+  napi_value result = NULL;
+  napi_create_int64(env, value, &result);
+  return result;
+}
+
+/* Sends notifications of one lane. Made on first use, ends by itself after notify_lane_close. */
+struct notify_lane;
+struct notify_lane *notify_lane_new(int fd, napi_threadsafe_function done);
+/* Queues a copy of the message; 0 or a negative errno. */
+int notify_lane_push(struct notify_lane *lane, uint32_t id, const void *message, size_t length);
+void notify_lane_close(struct notify_lane *lane);
+/* The call_js callback of the `done` function: calls it with (id, errno). */
+void notify_done_js(napi_env env, napi_value callback, void *context, void *data);
+
+napi_value channel_open(napi_env env, napi_callback_info info);
+napi_value channel_read(napi_env env, napi_callback_info info);
+napi_value channel_reply(napi_env env, napi_callback_info info);
+napi_value channel_notify(napi_env env, napi_callback_info info);
+napi_value channel_start(napi_env env, napi_callback_info info);
+napi_value channel_stop(napi_env env, napi_callback_info info);
+napi_value channel_close(napi_env env, napi_callback_info info);
+
+napi_value job_mount(napi_env env, napi_callback_info info);
+napi_value job_umount(napi_env env, napi_callback_info info);
+napi_value job_recv_fd(napi_env env, napi_callback_info info);
+
+#endif
