@@ -1,0 +1,31 @@
+import type { Request, Response } from '../gen/curvefs/v1/metaserver.js';
+import type { Fh } from '../model/ids.js';
+
+/** The operation of a request, as the proto spells it. */
+export type RequestOp = NonNullable<Request['op']>;
+
+/**
+ * One operation of the session from the caller's call to the server's reply. It outlives its caller: when that one is gone (`settled`) the reply is still consumed.
+ * INVARIANT: `parse` runs exactly once for each call: with the reply, or with one made here when there will be none.
+ */
+export interface SessionCall {
+  readonly request: Request;
+  /** The handle that the operation opens. */
+  readonly opens: Fh | undefined;
+  readonly parse: (response: Response) => unknown;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly signal: AbortSignal | undefined;
+  readonly startedMs: number;
+  /** Set while waiting for the signal. */
+  onAbort: (() => void) | undefined;
+  /** The caller has its answer, or has stopped waiting. */
+  settled: boolean;
+}
+
+/** The handle that an operation registers, if any. */
+export function opensOf(op: RequestOp): Fh | undefined {
+  if (op.$case === 'open') return Number(op.value.spec?.fh) as Fh;
+  if (op.$case === 'create' && op.value.open !== undefined) return Number(op.value.open.fh) as Fh;
+  return undefined;
+}
