@@ -12,6 +12,8 @@ export interface LaunchOptions {
 export interface UnmountOptions {
   /** How long to wait for the uploads; undefined = as the mount was told. */
   readonly timeoutMs: number | undefined;
+  /** Detach even when files are open. */
+  readonly lazy: boolean;
 }
 
 /** What the commands need from outside; the heavy parts are imported by their implementations when they are called. */

@@ -162,7 +162,7 @@ export const mdsList: OptionType<readonly HostPort[]> = {
 };
 
 /** Defines an option (keeps the type of the default). */
-export function option<T, D extends T | undefined>(def: OptionDef<T, D>): OptionDef<T, D> {
+export function option<T, const D extends T | undefined>(def: OptionDef<T, D>): OptionDef<T, D> {
   return def;
 }
 

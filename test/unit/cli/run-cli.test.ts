@@ -251,6 +251,6 @@ describe('mounting', () => {
   test('umount', async () => {
     const { deps, calls } = fakeDeps();
     expect(await runCli(['umount', 'm', '--timeout', '2m'], deps)).toBe(0);
-    expect(calls).toEqual([['unmount', '/work dir/m', { timeoutMs: 120_000 }]]);
+    expect(calls).toEqual([['unmount', '/work dir/m', { timeoutMs: 120_000, lazy: false }]]);
   });
 });

@@ -5,6 +5,7 @@ import {
   mountConfigFromJson,
   mountConfigToJson,
   parseMountConfig,
+  type MountConfig,
   type MountRequest,
 } from '../../../src/config/mount-config.js';
 
@@ -27,6 +28,13 @@ function refusal(options: string, extra: Partial<MountRequest> = {}): ConfigErro
   }
   throw new Error(`"${options}" was accepted`);
 }
+
+/** Compiles only while options with a default are not optional in the type. */
+export const typed = (config: MountConfig): readonly [boolean, number, 'error' | 'warn' | 'info' | 'debug'] => [
+  config.writeback,
+  config.squashUid,
+  config.logLevel,
+];
 
 describe('mount configuration', () => {
   test('has defaults for everything', () => {

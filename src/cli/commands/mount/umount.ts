@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { resolve } from 'node:path';
-import { duration, option } from '../../../config/option.js';
+import { duration, flag, option } from '../../../config/option.js';
 import type { CliDeps } from '../../cli-deps.js';
 import { addFlags, readFlags } from '../../flags.js';
 
@@ -11,6 +11,12 @@ const UMOUNT_OPTIONS = {
     default: undefined,
     defaultText: "the mount's drain_timeout",
     description: 'How long to wait for the uploads.',
+  }),
+  lazy: option({
+    name: 'lazy',
+    type: flag,
+    default: false,
+    description: 'Detach at once even when files are open; they go on until they are closed.',
   }),
 } as const;
 
