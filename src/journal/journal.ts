@@ -27,7 +27,7 @@ export interface JournalRecord {
  * A record is retained until it is released; a segment whose records are all released is recycled. Appends are synchronous (they reach the page cache: they survive
  * the death of the process, not of the machine); `sync` makes them survive that too.
  * A new journal object never appends to segments of an earlier one in the same directory: `replay` reads those, then they are dropped.
- * Errors are `JournalError`: full, io, corrupt, locked, version.
+ * Errors are `JournalError`: full, too-large, io, corrupt, locked, version, closed.
  */
 export interface Journal extends Closable {
   /** Most bytes that segments may take on disk, and what retained records take now. */
