@@ -45,9 +45,12 @@ import { PagePrefetch } from './page-prefetch.js';
 import type { RequestOp } from './session-call.js';
 import { ValueCache } from './value-cache.js';
 
+/** What is needed of a session. */
+export type OperationStream = Pick<MetaserverSession, 'sessionId' | 'now' | 'call' | 'release'>;
+
 export interface MetadataClientDeps {
-  readonly session: MetaserverSession;
-  readonly chunkIds: ChunkIds;
+  readonly session: OperationStream;
+  readonly chunkIds: Pick<ChunkIds, 'allocate'>;
   readonly clock: Clock;
   readonly metrics: MetricsRegistry;
   /** Default: a time-out per the options. */
@@ -73,8 +76,8 @@ export class MetadataClient implements Metadata {
   readonly entryTimeoutSec: number;
   readonly attrTimeoutSec: number;
 
-  readonly #session: MetaserverSession;
-  readonly #chunkIds: ChunkIds;
+  readonly #session: OperationStream;
+  readonly #chunkIds: Pick<ChunkIds, 'allocate'>;
   readonly #policy: CachePolicy;
   readonly #cache: NamespaceCache;
   /** Values are one-element arrays, so that "no such attribute" can be kept too. */
@@ -434,7 +437,8 @@ export class MetadataClient implements Metadata {
       this.#unlinkedInode(this.#cache.thought(parent, key), attrs);
       this.#cache.unlinked(parent, key);
       const removed = attrs[0];
-      if (kind === 'rmdir' && removed !== undefined && removed.ino !== parent) this.#cache.gone(removed.ino);
+      if (kind === 'rmdir' && removed !== undefined && removed.ino !== parent)
+        this.#cache.removedDirectory(removed.ino);
     });
   }
 
@@ -460,7 +464,7 @@ export class MetadataClient implements Metadata {
     if (flags === RENAME_EXCHANGE) this.#cache.linked(from.parent, from.key, target);
     else {
       this.#cache.unlinked(from.parent, from.key);
-      if (target !== NO_INO) this.#cache.gone(target);
+      this.#cache.removedDirectory(target);
     }
     this.#cache.linked(to.parent, to.key, moved);
   }

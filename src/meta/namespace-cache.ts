@@ -143,6 +143,11 @@ export class NamespaceCache {
     return this.#dentries.peek(dentryKey(parent, name))?.ino;
   }
 
+  /** What was a directory has no name any more. */
+  removedDirectory(ino: Ino): void {
+    this.#complete.drop(ino);
+  }
+
   /** The inode is gone from the server. */
   gone(ino: Ino): void {
     this.attrs.drop(ino);

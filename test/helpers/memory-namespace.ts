@@ -205,7 +205,7 @@ export class MemoryNamespace {
           if (!isDirectory(source.attr.mode)) throw new FsError('EISDIR');
           if (target.entries.size > 0) throw new FsError('ENOTEMPTY');
         } else if (isDirectory(source.attr.mode)) throw new FsError('ENOTDIR');
-        this.#unlink(toDir, toKey, target);
+        this.#dropLink(toDir, toKey, target);
       }
       fromDir.entries.delete(this.#name(from.name));
       this.#place(toDir, toKey, source);
@@ -374,12 +374,17 @@ export class MemoryNamespace {
   }
 
   #unlink(dir: Inode, key: string, inode: Inode): void {
+    this.#dropLink(dir, key, inode);
+    this.#touch(dir, true);
+  }
+
+  /** As unlinking, but for the change of the directory itself. */
+  #dropLink(dir: Inode, key: string, inode: Inode): void {
     dir.entries.delete(key);
     if (isDirectory(inode.attr.mode)) {
       dir.attr.nlink--;
       inode.attr.nlink = 0;
     } else inode.attr.nlink--;
-    this.#touch(dir, true);
     this.#touch(inode, false);
     this.#free(inode);
   }
