@@ -1,0 +1,201 @@
+import { describe, expect, test } from '@jest/globals';
+import { type Ino, ROOT_INO } from '../../../src/model/ids.js';
+import type { InodeAttr } from '../../../src/model/inode.js';
+import { change, TestVfs } from '../../helpers/vfs.js';
+
+const code = (value: string): object => ({ code: value });
+const attempt = async <T>(work: () => T | Promise<T>): Promise<T> => work();
+const set = (vfs: TestVfs, ino: Ino, given: object, uid = 0, gid = uid, tid = 0): Promise<InodeAttr> =>
+  attempt(() => vfs.fs.setattr(vfs.by(uid, gid, tid), ino, change(given)));
+
+describe('setattr', () => {
+  test('chmod is the owner’s; outside of the group it drops set-group-ID', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await set(vfs, ino, { uid: 7, gid: 70 });
+    await expect(set(vfs, ino, { mode: 0o600 }, 8)).rejects.toMatchObject(code('EPERM'));
+    expect((await set(vfs, ino, { mode: 0o2755 }, 7)).mode & 0o7777).toBe(0o755);
+    expect((await set(vfs, ino, { mode: 0o2755 }, 7, 70)).mode & 0o7777).toBe(0o2755);
+  });
+
+  test('groups come from /proc when uid and gid do not decide', async () => {
+    const threads = new Map([[42, { fsuid: 7, fsgid: 7, groups: new Set([70]), capabilities: 0n }]]);
+    const vfs = new TestVfs({ threads });
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await set(vfs, ino, { uid: 7 });
+    await expect(set(vfs, ino, { gid: 70 }, 7)).rejects.toMatchObject(code('EPERM'));
+    expect(await set(vfs, ino, { gid: 70 }, 7, 7, 42)).toMatchObject({ gid: 70 });
+  });
+
+  test('a thread that is another by now counts as unknown', async () => {
+    const threads = new Map([[42, { fsuid: 9, fsgid: 7, groups: new Set([70]), capabilities: 0n }]]);
+    const vfs = new TestVfs({ threads });
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await set(vfs, ino, { uid: 7 });
+    await expect(set(vfs, ino, { gid: 70 }, 7, 7, 42)).rejects.toMatchObject(code('EPERM'));
+  });
+
+  test('chown drops setuid, of root’s too, and only the privileged give files away', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', '', 0o755);
+    await set(vfs, ino, { mode: 0o6755 });
+    expect((await set(vfs, ino, { uid: 7 })).mode & 0o7777).toBe(0o755);
+    await expect(set(vfs, ino, { uid: 8 }, 7)).rejects.toMatchObject(code('EPERM'));
+  });
+
+  test('directories keep their bits at chown', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.mkdir(ROOT_INO, 'd');
+    await set(vfs, ino, { mode: 0o2775 });
+    expect((await set(vfs, ino, { uid: 7 })).mode & 0o7777).toBe(0o2775);
+  });
+
+  test('an empty request on a regular file drops setuid and set-group-ID', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await set(vfs, ino, { mode: 0o6775 });
+    expect((await set(vfs, ino, {})).mode & 0o7777).toBe(0o775);
+    const calls = vfs.meta.calls.length;
+    await set(vfs, ino, {});
+    expect(vfs.meta.calls.slice(calls)).not.toContain('setattr');
+  });
+
+  test('truncate: needs write unless by a handle, and a regular file', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'hello', 0o644);
+    await expect(set(vfs, ino, { size: 1 }, 7)).rejects.toMatchObject(code('EACCES'));
+    const { fh } = await vfs.fs.open(vfs.by(), { ino, flags: 1, killPriv: false });
+    expect(await set(vfs, ino, { size: 2, fh }, 7)).toMatchObject({ size: 2 });
+    expect(await vfs.content(ino)).toBe('he');
+    await expect(set(vfs, ROOT_INO, { size: 1 })).rejects.toMatchObject(code('EISDIR'));
+    await expect(set(vfs, ino, { size: 2 ** 50 + 1 })).rejects.toMatchObject(code('EFBIG'));
+  });
+
+  test('times: explicit ones are the owner’s, the current time a writer’s too', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', '', 0o666);
+    const past = { sec: -86400, nsec: 999_999_999 };
+    expect(await set(vfs, ino, { mtime: past })).toMatchObject({ mtime: past });
+    await expect(set(vfs, ino, { mtime: past }, 7)).rejects.toMatchObject(code('EPERM'));
+    await set(vfs, ino, { atime: 'now', mtime: 'now' }, 7);
+    await set(vfs, ino, { mode: 0o644 });
+    await expect(set(vfs, ino, { atime: 'now', mtime: 'now' }, 7)).rejects.toMatchObject(code('EACCES'));
+  });
+});
+
+describe('access', () => {
+  test('goes by mode', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', '', 0o644);
+    await vfs.fs.access(vfs.by(7), ino, 4);
+    await expect(attempt(() => vfs.fs.access(vfs.by(7), ino, 2))).rejects.toMatchObject(code('EACCES'));
+  });
+});
+
+describe('squash', () => {
+  test('root acts as the given user, without its rights', async () => {
+    const whole = new TestVfs();
+    const open = await whole.mkdir(ROOT_INO, 'open', 0o777);
+    const vfs = new TestVfs({
+      metadata: { namespace: whole.meta.namespace, sessionId: 2 },
+      squash: { who: 'root', uid: 65534, gid: 65534 },
+    });
+    expect(await vfs.mkdir(open.ino, 'd')).toMatchObject({ uid: 65534, gid: 65534 });
+    await expect(attempt(() => vfs.mkdir(ROOT_INO, 'd'))).rejects.toMatchObject(code('EACCES'));
+    expect(await vfs.mkdir(open.ino, 'e', 0o755, vfs.by(7))).toMatchObject({ uid: 7 });
+  });
+});
+
+describe('statfs', () => {
+  test('true numbers under limits', async () => {
+    const vfs = new TestVfs({ metadata: { fs: { capacityBytes: 4096 * 1000, inodesMax: 50 } } });
+    await vfs.file(ROOT_INO, 'a');
+    expect(await vfs.fs.statfs(vfs.by())).toMatchObject({
+      blocks: 1000,
+      files: 50,
+      ffree: 50 - vfs.meta.namespace.inodeCount,
+      namelen: 255,
+      frsize: 4096,
+    });
+  });
+
+  test('without limits there is always room', async () => {
+    const vfs = new TestVfs();
+    const found = await vfs.fs.statfs(vfs.by());
+    expect(found.bavail).toBeGreaterThan(2 ** 30);
+    expect(found.ffree).toBeGreaterThan(2 ** 20);
+  });
+});
+
+describe('extended attributes', () => {
+  const name = (text: string): Buffer => Buffer.from(text);
+  const put = (vfs: TestVfs, ino: Ino, key: string, value: string, uid = 0, flags = 0): Promise<void> =>
+    attempt(() => vfs.fs.setxattr(vfs.by(uid), { ino, name: name(key), value: Buffer.from(value), flags }));
+  const get = (vfs: TestVfs, ino: Ino, key: string, uid = 0): Promise<string> =>
+    attempt(async () => Buffer.from(await vfs.fs.getxattr(vfs.by(uid), ino, name(key))).toString());
+
+  test('set, get, list, remove', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await put(vfs, ino, 'user.x', 'value');
+    expect(await get(vfs, ino, 'user.x')).toBe('value');
+    await expect(put(vfs, ino, 'user.x', 'v', 0, 1)).rejects.toMatchObject(code('EEXIST'));
+    await expect(put(vfs, ino, 'user.y', 'v', 0, 2)).rejects.toMatchObject(code('ENODATA'));
+    await vfs.fs.removexattr(vfs.by(), ino, name('user.x'));
+    await expect(get(vfs, ino, 'user.x')).rejects.toMatchObject(code('ENODATA'));
+  });
+
+  test('the probe for security.capability asks nobody', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    const calls = vfs.meta.calls.length;
+    await expect(get(vfs, ino, 'security.capability')).rejects.toMatchObject(code('ENODATA'));
+    expect(vfs.meta.calls.slice(calls)).toEqual(['getattr']);
+  });
+
+  test.each([
+    ['system.posix_acl_access', 'EOPNOTSUPP'],
+    ['other.thing', 'EOPNOTSUPP'],
+    ['user.', 'EINVAL'],
+    [`user.${'x'.repeat(251)}`, 'ERANGE'],
+  ])('%s is %s', async (key, expected) => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await expect(put(vfs, ino, key, 'v')).rejects.toMatchObject(code(expected));
+  });
+
+  test('values over 64 KiB are E2BIG', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await put(vfs, ino, 'user.x', 'v'.repeat(65_536));
+    await expect(put(vfs, ino, 'user.x', 'v'.repeat(65_537))).rejects.toMatchObject(code('E2BIG'));
+  });
+
+  test('trusted.* is for administrators and hidden from others', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', '', 0o666);
+    await put(vfs, ino, 'trusted.t', 'v');
+    await put(vfs, ino, 'user.u', 'v', 7);
+    await expect(put(vfs, ino, 'trusted.t', 'v', 7)).rejects.toMatchObject(code('EPERM'));
+    await expect(get(vfs, ino, 'trusted.t', 7)).rejects.toMatchObject(code('ENODATA'));
+    const listed = async (uid: number): Promise<string[]> =>
+      (await vfs.fs.listxattr(vfs.by(uid), ino)).map((found) => Buffer.from(found).toString()).sort();
+    expect(await listed(7)).toEqual(['user.u']);
+    expect(await listed(0)).toEqual(['trusted.t', 'user.u']);
+  });
+
+  test('user.* goes by the file’s mode, and not on links', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', '', 0o644);
+    await expect(put(vfs, ino, 'user.x', 'v', 7)).rejects.toMatchObject(code('EACCES'));
+    const link = await vfs.fs.symlink(vfs.by(), { parent: ROOT_INO, name: name('l'), target: name('a') });
+    await expect(put(vfs, link.ino, 'user.x', 'v')).rejects.toMatchObject(code('EPERM'));
+  });
+
+  test('noxattr: EOPNOTSUPP always', async () => {
+    const vfs = new TestVfs({ xattrs: false });
+    await expect(get(vfs, ROOT_INO, 'user.x')).rejects.toMatchObject(code('EOPNOTSUPP'));
+    await expect(put(vfs, ROOT_INO, 'user.x', 'v')).rejects.toMatchObject(code('EOPNOTSUPP'));
+    await expect(attempt(() => vfs.fs.listxattr(vfs.by(), ROOT_INO))).rejects.toMatchObject(code('EOPNOTSUPP'));
+  });
+});
