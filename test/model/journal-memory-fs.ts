@@ -11,18 +11,34 @@ interface MemoryFile {
   diskSize: number;
 }
 
-/** A file system in memory that can lose power, and whose calls can fail. */
+/** A file system in memory that can lose power. */
 export class MemoryJournalFs implements JournalFs {
   readonly files = new Map<string, MemoryFile>();
   /** Entries that survive a power cut. */
   #diskNames = new Map<string, MemoryFile>();
   readonly #open = new Map<number, MemoryFile>();
   #nextFd = 100;
-  /** Called before every operation; throws to make it fail. */
-  fault: (operation: string) => void = () => undefined;
+  /** Which of the processes lives; the calls of others do nothing. */
+  #process = 0;
+
+  /** The file system as a new process sees it, until {@link killed} or {@link powerCut}: then its calls never return. */
+  process(): JournalFs {
+    const process = this.#process;
+    return new Proxy<JournalFs>(this, {
+      get:
+        (_target, name: keyof JournalFs) =>
+        (...args: never[]): unknown => {
+          if (process !== this.#process) {
+            if (['sync', 'writeLater', 'makeDir', 'list', 'remove', 'syncDir'].includes(name))
+              return new Promise(() => undefined);
+            throw new Error('this process was killed');
+          }
+          return (this[name])(...args);
+        },
+    });
+  }
 
   open(name: string, flags: string): number {
-    this.fault('open');
     let file = this.files.get(name);
     if (flags.includes('x') && file !== undefined) throw Object.assign(new Error('EEXIST'), { code: 'EEXIST' });
     if (file === undefined) {
@@ -44,19 +60,16 @@ export class MemoryJournalFs implements JournalFs {
   }
 
   truncate(fd: number, size: number): void {
-    this.fault('truncate');
     const file = this.#file(fd);
     file.cache = Buffer.concat([file.cache, Buffer.alloc(Math.max(0, size - file.size))]).subarray(0, size);
     file.size = size;
   }
 
   read(fd: number, buffer: Uint8Array, position: number): number {
-    this.fault('read');
     return this.#file(fd).cache.copy(buffer, 0, position);
   }
 
   write(fd: number, buffer: Uint8Array, position: number): number {
-    this.fault('write');
     const file = this.#file(fd);
     if (position + buffer.length > file.size) throw new Error('write behind the preallocated end');
     file.cache.set(buffer, position);
@@ -68,7 +81,6 @@ export class MemoryJournalFs implements JournalFs {
   }
 
   syncNow(fd: number): void {
-    this.fault('sync');
     const file = this.#file(fd);
     file.disk = Buffer.from(file.cache);
     file.diskSize = file.size;
@@ -85,7 +97,7 @@ export class MemoryJournalFs implements JournalFs {
   }
 
   async makeDir(): Promise<void> {
-    this.fault('makeDir');
+    return;
   }
 
   async list(dir: string): Promise<string[]> {
@@ -93,19 +105,17 @@ export class MemoryJournalFs implements JournalFs {
   }
 
   async remove(name: string): Promise<void> {
-    this.fault('remove');
     this.files.delete(name);
   }
 
   async syncDir(): Promise<void> {
-    this.fault('syncDir');
     this.#diskNames = new Map(this.files);
   }
 
   /** The processes are gone: nothing written is lost. */
   killed(): void {
     this.#open.clear();
-    this.fault = () => undefined;
+    this.#process++;
   }
 
   /** The machine lost power; `pick` decides for each thing that was not synced whether it reached the disk. */
