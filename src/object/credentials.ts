@@ -16,17 +16,19 @@ const FILE_MAX_BYTES = 64 * 1024;
  */
 export class CredentialsFile {
   readonly #path: string;
+  readonly #recheckMs: number;
   #version = '';
   #credentials: S3Credentials | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, recheckMs = RECHECK_MS) {
     this.#path = path;
+    this.#recheckMs = recheckMs;
   }
 
-  /** The SDK's provider: the pair, with an expiration that makes the SDK ask again after {@link RECHECK_MS}. */
+  /** The SDK's provider: the pair, with an expiration that makes the SDK ask again after `recheckMs`. */
   readonly provide = async (): Promise<S3Credentials & { expiration: Date }> => {
     const credentials = await this.read();
-    return { ...credentials, expiration: new Date(Date.now() + SDK_EXPIRY_WINDOW_MS + RECHECK_MS) };
+    return { ...credentials, expiration: new Date(Date.now() + SDK_EXPIRY_WINDOW_MS + this.#recheckMs) };
   };
 
   /** The credentials the file holds now. Throws 'bad-credentials' naming the file and what is wrong with it. */

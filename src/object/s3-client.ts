@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto';
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
-import type { LookupFunction } from 'node:net';
 import type * as Sdk from '@aws-sdk/client-s3';
 import type { S3Client } from '@aws-sdk/client-s3';
 import type { CredentialsFile } from './credentials.js';
+import { S3HttpHandler, type S3HttpHandlerOptions } from './s3-http-handler.js';
 import type { S3StorageSpec } from './storage-spec.js';
 
 /** The SDK's module, loaded at the first request: it takes about 0.3 s, which a `file://` mount should not pay. */
@@ -13,21 +11,16 @@ export type S3Sdk = typeof Sdk;
 export interface S3Connection {
   readonly sdk: S3Sdk;
   readonly client: S3Client;
+  /** Gives a command the signal that ends its request, and returns it. */
+  readonly bind: <C extends { readonly input: object }>(command: C, signal: AbortSignal) => C;
   readonly close: () => void;
 }
 
-export interface S3ClientOptions {
+export interface S3ClientOptions extends S3HttpHandlerOptions {
   readonly spec: S3StorageSpec;
   /** Undefined = the SDK's own chain. */
   readonly credentials?: CredentialsFile | undefined;
-  readonly connectionsMax: number;
-  readonly connectTimeoutMs: number;
-  /** Name resolution; tests of virtual-host addressing set it. */
-  readonly lookup?: LookupFunction | undefined;
 }
-
-/** Idle connections are dropped before common servers and load balancers drop theirs (60 s), so that few requests meet a closed one. */
-const IDLE_MS = 45_000;
 
 /**
  * Loads the SDK and makes its client as a {@link S3Store} needs it: no retries of its own, no `Expect: 100-continue` (a
@@ -35,19 +28,8 @@ const IDLE_MS = 45_000;
  */
 export async function connectS3(opts: S3ClientOptions): Promise<S3Connection> {
   const sdk = await loadSdk();
-  const agentOptions = {
-    keepAlive: true,
-    noDelay: true,
-    maxSockets: opts.connectionsMax,
-    maxFreeSockets: opts.connectionsMax,
-    // The connection used last is the least likely to have been closed by the server.
-    scheduling: 'lifo' as const,
-    ...(opts.lookup === undefined ? {} : { lookup: opts.lookup }),
-  };
-  const agents = [new HttpAgent(agentOptions), new HttpsAgent(agentOptions)] as const;
-  for (const agent of agents)
-    agent.on('free', (socket: { setTimeout(ms: number): void }) => socket.setTimeout(IDLE_MS));
   const { spec, credentials } = opts;
+  const handler = new S3HttpHandler(opts);
   const client = new sdk.S3Client({
     ...(spec.endpoint === '' ? {} : { endpoint: spec.endpoint }),
     ...(spec.region === '' ? {} : { region: spec.region }),
@@ -57,22 +39,22 @@ export async function connectS3(opts: S3ClientOptions): Promise<S3Connection> {
     expectContinueHeader: false,
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: {
-      httpAgent: agents[0],
-      httpsAgent: agents[1],
-      connectionTimeout: opts.connectTimeoutMs,
-      // The deadline of a request is the store's; waiting for a connection is normal under load.
-      requestTimeout: 0,
-      socketAcquisitionWarningTimeout: 2 ** 31 - 1,
-    },
+    // A third of a small request's CPU went into putting the middleware together (works without per-call options only).
+    cacheMiddleware: true,
+    requestHandler: handler,
   });
   addHeaders(client);
+  passSignals(client, handler);
   return {
     sdk,
     client,
+    bind: (command, signal) => {
+      (command.input as SignalCarrier)[SIGNAL] = signal;
+      return command;
+    },
     close: () => {
       client.destroy();
-      for (const agent of agents) agent.destroy();
+      handler.destroy();
     },
   };
 }
@@ -113,5 +95,23 @@ function addHeaders(client: S3Client): void {
       return next(args);
     },
     { step: 'build', name: 'curvefsHeaders', priority: 'low' },
+  );
+}
+
+/** A command's input carries the signal under a symbol: middleware that copies the input copies it, the serializer does not see it. */
+const SIGNAL = Symbol('signal');
+interface SignalCarrier {
+  [SIGNAL]?: AbortSignal;
+}
+
+/** From the command's input to the signed HTTP request, which is a copy of a copy, right before it is sent. */
+function passSignals(client: S3Client, handler: S3HttpHandler): void {
+  client.middlewareStack.add(
+    (next) => (args) => {
+      const signal = (args.input as SignalCarrier)[SIGNAL];
+      if (signal !== undefined) handler.bind(args.request as object, signal);
+      return next(args);
+    },
+    { step: 'deserialize', name: 'curvefsSignal', priority: 'low' },
   );
 }

@@ -1,11 +1,11 @@
-import type { GetObjectCommandOutput } from '@aws-sdk/client-s3';
+import type { GetObjectCommandOutput, S3Client } from '@aws-sdk/client-s3';
 import { crc32Base64 } from './crc32-base64.js';
 import { mapS3Error, s3ErrorName, s3Status } from './map-s3-error.js';
 import { isObjectError, ObjectError } from './object-error.js';
 import { checkKey, checkList, checkRange } from './object-key.js';
 import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
 import { readAnswer } from './read-answer.js';
-import type { S3Connection } from './s3-client.js';
+import type { S3Connection, S3Sdk } from './s3-client.js';
 import type { S3StorageSpec } from './storage-spec.js';
 
 /** S3's own limit of a DeleteObjects request. */
@@ -20,6 +20,12 @@ const BATCH_REFUSED = new Set([
   'MalformedXML',
   'MissingContentMD5',
 ]);
+
+/** What a request is made with; `send` is the client's, with the request's signal. */
+interface BoundConnection {
+  readonly sdk: S3Sdk;
+  readonly send: S3Client['send'];
+}
 
 export interface S3StoreDeps {
   /** Loads the SDK and connects, at the first request; a failure is not remembered. */
@@ -67,8 +73,8 @@ export class S3Store implements ObjectStore {
     checkKey(key);
     const buffer = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     const checksum = crc32Base64(buffer);
-    await this.#request('PUT', key, signal, ({ sdk, client }, abortSignal) =>
-      client.send(
+    await this.#request('PUT', key, signal, ({ sdk, send }) =>
+      send(
         new sdk.PutObjectCommand({
           ...this.#object(key),
           Body: buffer,
@@ -76,7 +82,6 @@ export class S3Store implements ObjectStore {
           // Node before 20.15 has no native CRC32; the SDK then computes its own.
           ...(checksum === undefined ? { ChecksumAlgorithm: 'CRC32' } : { ChecksumCRC32: checksum }),
         }),
-        { abortSignal },
       ),
     );
   }
@@ -90,14 +95,14 @@ export class S3Store implements ObjectStore {
       return Buffer.alloc(0);
     }
     const last = range === undefined ? 0 : Math.min(range.offset + range.length - 1, Number.MAX_SAFE_INTEGER);
-    return this.#request('GET', key, signal, async ({ sdk, client }, abortSignal) => {
+    return this.#request('GET', key, signal, async ({ sdk, send }) => {
       let output: GetObjectCommandOutput;
       try {
         const input = {
           ...this.#object(key),
           ...(range === undefined ? {} : { Range: `bytes=${range.offset}-${last}` }),
         };
-        output = await client.send(new sdk.GetObjectCommand(input), { abortSignal });
+        output = await send(new sdk.GetObjectCommand(input));
       } catch (error) {
         // The range begins at or past the end.
         if (range !== undefined && (s3ErrorName(error) === 'InvalidRange' || s3Status(error) === 416))
@@ -110,8 +115,8 @@ export class S3Store implements ObjectStore {
 
   async head(key: string, signal?: AbortSignal): Promise<number> {
     checkKey(key);
-    const output = await this.#request('HEAD', key, signal, ({ sdk, client }, abortSignal) =>
-      client.send(new sdk.HeadObjectCommand(this.#object(key)), { abortSignal }),
+    const output = await this.#request('HEAD', key, signal, ({ sdk, send }) =>
+      send(new sdk.HeadObjectCommand(this.#object(key))),
     );
     if (output.ContentLength === undefined)
       throw new ObjectError('invalid', `HEAD ${key}: the server did not say its size`);
@@ -133,8 +138,8 @@ export class S3Store implements ObjectStore {
     let token: string | undefined;
     // A page may hold less than was asked for, even nothing.
     do {
-      const page = await this.#request('LIST', prefix, signal, ({ sdk, client }, abortSignal) =>
-        client.send(
+      const page = await this.#request('LIST', prefix, signal, ({ sdk, send }) =>
+        send(
           new sdk.ListObjectsV2Command({
             Bucket: this.#opts.spec.bucket,
             Prefix: this.#prefix + prefix,
@@ -142,7 +147,6 @@ export class S3Store implements ObjectStore {
             ...(after === '' ? {} : { StartAfter: this.#prefix + after }),
             ...(token === undefined ? {} : { ContinuationToken: token }),
           }),
-          { abortSignal },
         ),
       );
       for (const { Key, Size } of page.Contents ?? []) {
@@ -175,10 +179,9 @@ export class S3Store implements ObjectStore {
   async #deleteBatch(keys: readonly string[], signal: AbortSignal | undefined): Promise<boolean> {
     const objects = keys.map((key) => ({ Key: this.#prefix + key }));
     try {
-      const output = await this.#request('DELETE', keys[0] ?? '', signal, ({ sdk, client }, abortSignal) =>
-        client.send(
+      const output = await this.#request('DELETE', keys[0] ?? '', signal, ({ sdk, send }) =>
+        send(
           new sdk.DeleteObjectsCommand({ Bucket: this.#opts.spec.bucket, Delete: { Objects: objects, Quiet: true } }),
-          { abortSignal },
         ),
       );
       const failed = output.Errors?.find(({ Code }) => Code !== 'NoSuchKey');
@@ -204,8 +207,8 @@ export class S3Store implements ObjectStore {
 
   async #deleteOne(key: string, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await this.#request('DELETE', key, signal, ({ sdk, client }, abortSignal) =>
-        client.send(new sdk.DeleteObjectCommand(this.#object(key)), { abortSignal }),
+      await this.#request('DELETE', key, signal, ({ sdk, send }) =>
+        send(new sdk.DeleteObjectCommand(this.#object(key))),
       );
     } catch (error) {
       // Some servers answer 404 where S3 answers 204.
@@ -218,7 +221,7 @@ export class S3Store implements ObjectStore {
     op: string,
     key: string,
     signal: AbortSignal | undefined,
-    send: (connection: S3Connection, signal: AbortSignal) => Promise<T>,
+    perform: (connection: BoundConnection) => Promise<T>,
   ): Promise<T> {
     const { requestTimeoutMs } = this.#opts;
     const controller = new AbortController();
@@ -232,7 +235,8 @@ export class S3Store implements ObjectStore {
     this.#running.add(controller);
     try {
       if (this.#closed || signal?.aborted === true) throw new ObjectError('aborted', 'aborted before it was sent');
-      return await send(await this.#connect(), controller.signal);
+      // Raced, because credentials may hang before there is a request that the signal could end.
+      return await Promise.race([this.#perform(perform, controller.signal), rejectWhenAborted(controller.signal)]);
     } catch (error) {
       if (timedOut) throw this.#failed('timeout', op, key, `no complete answer within ${requestTimeoutMs} ms`, error);
       if (controller.signal.aborted || this.#closed) throw this.#failed('aborted', op, key, 'aborted', error);
@@ -242,6 +246,14 @@ export class S3Store implements ObjectStore {
       signal?.removeEventListener('abort', onAbort);
       this.#running.delete(controller);
     }
+  }
+
+  async #perform<T>(perform: (connection: BoundConnection) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const { sdk, client, bind } = await this.#connect();
+    return perform({
+      sdk,
+      send: ((command: { input: object }) => client.send(bind(command, signal) as never)) as S3Client['send'],
+    });
   }
 
   #connect(): Promise<S3Connection> {
@@ -269,4 +281,10 @@ export class S3Store implements ObjectStore {
     const { endpoint, region } = this.#opts.spec;
     return endpoint === '' ? `AWS ${region}` : endpoint;
   }
+}
+
+function rejectWhenAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('aborted')), { once: true });
+  });
 }

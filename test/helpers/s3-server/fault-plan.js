@@ -9,9 +9,9 @@
  * @property {number} [status]    answer this HTTP status …
  * @property {string} [code]      … with this S3 code (InternalError)
  * @property {number} [delayMs]   wait first
- * @property {'drop' | 'hang' | 'truncate' | 'corrupt' | 'drop-after'} [action]
+ * @property {'drop' | 'hang' | 'truncate' | 'corrupt' | 'drop-after' | 'stall'} [action]
  *   drop = cut the connection unanswered; drop-after = do it, then cut; hang = never answer;
- *   truncate = cut in the middle of the body; corrupt = flip a bit of the body
+ *   truncate = cut in the middle of the body; stall = stop in the middle of the body; corrupt = flip a bit of the body
  */
 export class FaultPlan {
   /** @type {(Fault & { skip: number, count: number })[]} */

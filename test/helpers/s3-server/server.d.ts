@@ -7,7 +7,7 @@ export interface Fault {
   readonly status?: number;
   readonly code?: string;
   readonly delayMs?: number;
-  readonly action?: 'drop' | 'hang' | 'truncate' | 'corrupt' | 'drop-after';
+  readonly action?: 'drop' | 'hang' | 'truncate' | 'corrupt' | 'drop-after' | 'stall';
 }
 
 export interface RecordedRequest {

@@ -17,6 +17,8 @@ const REQUESTS_KEPT_MAX = 10_000;
  */
 export class S3Server {
   faults = new FaultPlan();
+  /** MD5 by body, computed once. */
+  #etags = new WeakMap();
   /** @type {{ op: string, bucket: string, key: string, status: number, headers: Record<string, string>, bytes: number }[]} */
   requests = [];
   #opts;
@@ -91,6 +93,8 @@ export class S3Server {
       answer = errorAnswer(error, request.method);
     }
     record.status = answer.status;
+    // The client learns the server's clock from it.
+    answer.headers.date = new Date(this.#nowMs()).toUTCString();
     send(response, answer, fault?.action);
   }
 
@@ -103,9 +107,22 @@ export class S3Server {
     Object.assign(record, { op, bucket, key });
     const body = await readAll(request);
     record.bytes = body.length;
-    await verifySignature({ method: request.method, url, headers }, this.#opts, (this.#opts.nowMs ?? Date.now)());
+    await verifySignature({ method: request.method, url, headers }, this.#opts, this.#nowMs());
     const checksums = checkBody(headers, body);
     return { op, bucket, key, url, headers, body, checksums };
+  }
+
+  #etagOf(body) {
+    let etag = this.#etags.get(body);
+    if (etag === undefined) {
+      etag = `"${createHash('md5').update(body).digest('hex')}"`;
+      this.#etags.set(body, etag);
+    }
+    return etag;
+  }
+
+  #nowMs() {
+    return (this.#opts.nowMs ?? Date.now)();
   }
 
   #address(url) {
@@ -133,7 +150,7 @@ export class S3Server {
         if (call.headers['content-length'] === undefined)
           throw new S3Error('MissingContentLength', 411, 'You must provide Content-Length.');
         await this.#storage.put(bucket, key, call.body, call.checksums);
-        return { status: 200, headers: { etag: etagOf(call.body), ...call.checksums } };
+        return { status: 200, headers: { etag: this.#etagOf(call.body), ...call.checksums } };
       case 'GetObject':
       case 'HeadObject':
         return this.#getObject(call);
@@ -153,7 +170,7 @@ export class S3Server {
     const object = await this.#storage.get(bucket, key);
     if (object === undefined) throw new S3Error('NoSuchKey', 404, 'The specified key does not exist.');
     const { body } = object;
-    const common = { etag: etagOf(body), 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream' };
+    const common = { etag: this.#etagOf(body), 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream' };
     const range = /^bytes=(\d+)-(\d*)$/.exec(headers['range'] ?? '');
     if (range === null) {
       const checksums = headers['x-amz-checksum-mode'] === 'ENABLED' ? object.checksums : {};
@@ -236,10 +253,6 @@ async function readAll(request) {
   return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, length);
 }
 
-function etagOf(body) {
-  return `"${createHash('md5').update(body).digest('hex')}"`;
-}
-
 function xmlAnswer(root, content) {
   return { status: 200, headers: { 'content-type': 'application/xml' }, body: Buffer.from(toXml(root, content)) };
 }
@@ -262,6 +275,8 @@ function send(response, answer, action) {
   if (answer.status !== 204) headers['content-length'] = body.length;
   response.writeHead(answer.status, headers);
   if (answer.bodyless) return void response.end();
-  if (action !== 'truncate') return void response.end(body);
-  response.write(body.subarray(0, body.length >> 1), () => response.socket?.destroy());
+  if (action !== 'truncate' && action !== 'stall') return void response.end(body);
+  response.write(body.subarray(0, body.length >> 1), () => {
+    if (action === 'truncate') response.socket?.destroy();
+  });
 }
