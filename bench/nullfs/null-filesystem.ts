@@ -1,5 +1,5 @@
 import { FsError } from '../../src/common/fs-error.js';
-import { RENAME_NOREPLACE } from '../../src/fuse/abi/flags.js';
+import { FOPEN_DIRECT_IO, RENAME_NOREPLACE } from '../../src/fuse/abi/flags.js';
 import type { DirentPlusWriter, DirentWriter } from '../../src/fuse/codec/dirent-writer.js';
 import type { AttrReply, CreateReply, EntryReply, OpenReply, StatfsReply } from '../../src/fuse/codec/replies.js';
 import type {
@@ -157,7 +157,8 @@ export class NullFilesystem implements FuseOperations {
       node.touch();
     }
     node.opens++;
-    return { fh: node.ino, openFlags: 0 };
+    // Read-ahead is not interruptible; a direct read is the caller's own request.
+    return { fh: node.ino, openFlags: this.#hanging.has(node.ino) ? FOPEN_DIRECT_IO : 0 };
   }
 
   create(request: CreateRequest, ctx: FuseContext): CreateReply {

@@ -100,15 +100,26 @@ const session = new FuseSession(
 );
 session.start();
 const init = await session.initialized;
+const notifier = new KernelNotifier({ device, logger, metrics: noMetrics }, { init, queueMax: 1024 });
 if (resume !== undefined) {
-  const notifier = new KernelNotifier({ device, logger, metrics: noMetrics }, { init, queueMax: 1024 });
-  await notifier.resend();
+  const errno = await notifier.resend();
+  if (errno !== 0) throw new Error(`resend failed: errno ${errno}`);
 } else if (values.state !== undefined) {
   writeFileSync(values.state, JSON.stringify(init));
 }
 await tuneReadAhead({ logger }, target, 4 << 20);
 process.stdout.write('ready\n');
 
+/** For the tests: one of every notification that needs no change of the tree. */
+process.on('SIGUSR2', () => {
+  for (const name of ['n1', 'n2', 'none']) notifier.expireEntry(1, Buffer.from(name));
+  for (let nodeid = 1; nodeid < 20; nodeid++) {
+    notifier.invalData(nodeid);
+    notifier.invalAttr(nodeid);
+  }
+  notifier.incEpoch();
+  void notifier.settled().then(() => process.stdout.write('notified\n'));
+});
 process.once('SIGTERM', () => {
   unmountFuse(target, { lazy: true, timeoutMs: 5000 }).catch((error: unknown) => {
     logger.error('unmount failed', { error: errorMessage(error) });
