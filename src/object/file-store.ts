@@ -1,4 +1,4 @@
-import { close, constants, fdatasync, fstat, mkdir, open, read, rename, unlink, write } from 'node:fs';
+import { closeSync, constants, fdatasync, fstat, mkdir, open, read, rename, unlink, write } from 'node:fs';
 import { promisify } from 'node:util';
 import { nodeErrorCode } from '../common/fs-error.js';
 import { LRUCache } from 'lru-cache';
@@ -10,8 +10,8 @@ import { ObjectError } from './object-error.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
 import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
 
+/** What may wait for the disk; closing what is synced or was only read does not. */
 const fsAsync = {
-  close: promisify(close),
   fdatasync: promisify(fdatasync),
   fstat: promisify(fstat),
   mkdir: promisify(mkdir),
@@ -83,8 +83,7 @@ export class FileStore implements ObjectStore {
       try {
         return await readRange(fd, range, situation);
       } finally {
-        // Nobody has to wait for the close of a descriptor that was only read.
-        close(fd);
+        closeSync(fd);
       }
     });
   }
@@ -95,7 +94,7 @@ export class FileStore implements ObjectStore {
       try {
         return await sizeOf(fd, situation);
       } finally {
-        close(fd);
+        closeSync(fd);
       }
     });
   }
@@ -215,7 +214,7 @@ export class FileStore implements ObjectStore {
     }
     // Refuses a symbolic link, which could lead out of the root, and a file.
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-    await fsAsync.close(await fsAsync.open(`${root}/${directory}`, flags));
+    closeSync(await fsAsync.open(`${root}/${directory}`, flags));
     await this.#sync.sync(`${root}/${parent}`);
   }
 }
@@ -249,11 +248,11 @@ async function writeSynced(path: string, body: Uint8Array): Promise<void> {
     }
     await fsAsync.fdatasync(fd);
   } catch (error) {
-    await fsAsync.close(fd);
+    closeSync(fd);
     await fsAsync.unlink(path).catch(ignoreMissing);
     throw error;
   }
-  await fsAsync.close(fd);
+  closeSync(fd);
 }
 
 async function sizeOf(fd: number, situation: string): Promise<number> {
