@@ -280,7 +280,7 @@ export class FuseSession {
   #replyErrno(row: OpcodeRow, context: RequestContext, errno: number): void {
     this.#writer.empty();
     const failed = this.#send(errno, context.uniqueHi, context.uniqueLo);
-    if (failed === 0) return;
+    if (failed === 0 || this.#state === 'ended') return;
     if (failed === ERRNO.ENOENT) this.#metrics.lostReplies.inc();
     else this.#logger.error('error reply not sent', { op: row.name, opId: context.opId, errno: failed });
   }
