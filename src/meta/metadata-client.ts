@@ -496,7 +496,7 @@ export class MetadataClient implements Metadata {
   #checkInode(response: Response, ino: Ino): void {
     if (response.errno === ERRNO.ENOENT || response.errno === ERRNO.ESTALE) {
       this.#cache.gone(ino);
-      throw new FsError('ENOENT', response.message === '' ? undefined : response.message);
+      throw new FsError('ENOENT', `inode ${ino} is gone`);
     }
     checkErrno(response);
   }

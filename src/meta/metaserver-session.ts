@@ -458,7 +458,10 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
 /** Throws the error that a reply carries, if any. */
 export function checkErrno(response: Response): void {
   if (response.errno === 0) return;
-  throw new FsError(errnoCode(response.errno), response.message === '' ? undefined : response.message);
+  const code = errnoCode(response.errno);
+  // The other side's error begins with its code, and ours will.
+  const text = response.message.startsWith(code) ? response.message.slice(code.length + 2) : response.message;
+  throw new FsError(code, text === '' ? undefined : text);
 }
 
 function protocolError(error: unknown): FsError {
