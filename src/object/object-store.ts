@@ -18,7 +18,7 @@ export interface ObjectStoreProperties {
  * A flat store of immutable objects. Keys are relative to the store's prefix: ASCII letters, digits, `/`, `-`, `_`, `.`.
  *
  * - `put` is atomic and durable when it resolves: nobody ever sees a part of an object. Putting the same key again replaces it (a retry).
- * - `get` of bytes past the end returns what is there; ENOENT when the object is missing.
+ * - `get` of bytes past the end returns what is there; 'not-found' when the object is missing.
  * - `delete` of a missing object succeeds.
  * - Errors are `ObjectError` (object-error.ts) with a code that says whether a retry can help. Implementations do not retry; the retry decorator does.
  */
