@@ -1,0 +1,149 @@
+import { systemClock } from '../common/clock.js';
+import { CloseStack } from '../common/close-stack.js';
+import { errorMessage } from '../common/fs-error.js';
+import type { Logger } from '../common/logger.js';
+import type { MountConfig } from '../config/mount-config.js';
+import type { MountData } from '../data/mount-data.js';
+import { createDevice } from '../fuse/device/create-device.js';
+import { FuseSession, type SessionEnd } from '../fuse/session/fuse-session.js';
+import { DEFAULT_INIT_CONFIG } from '../fuse/session/negotiate.js';
+import { DirLock } from '../journal/dir-lock.js';
+import type { Observability } from '../observability/observability.js';
+import { Callers } from '../vfs/caller.js';
+import { CurveFileSystem } from '../vfs/curve-file-system.js';
+import { readProcStatus } from '../vfs/proc-status.js';
+import { FuseBridge } from './fuse-bridge.js';
+import { FUSE_FD } from './messages.js';
+import { openFileData } from './open-file-data.js';
+import { findFilesystem, openMetadata, resolveRoot } from './open-metadata.js';
+import { probeStorage } from './probe-storage.js';
+
+/** How a mount ended: what the kernel connection said, and what is left in the journal, in words. */
+export interface WorkerEnd {
+  readonly reason: string;
+  readonly error: string | undefined;
+}
+
+/**
+ * The composition root of the process that serves a mount: metadata session, data path, VFS, bridge, kernel session, in this order; {@link close}
+ * reverses it. Everything that can fail for outside reasons happens in {@link prepare}, before the mount is visible.
+ */
+export class Worker {
+  // Dependencies
+  readonly #config: MountConfig;
+  readonly #observability: Observability;
+  readonly #logger: Logger;
+  // Mutable state
+  readonly #closing = new CloseStack();
+  #data: MountData | undefined;
+  #session: FuseSession | undefined;
+  #state = 'preparing';
+
+  constructor(deps: { readonly observability: Observability }, config: MountConfig) {
+    this.#config = config;
+    this.#observability = deps.observability;
+    this.#logger = deps.observability.logger;
+  }
+
+  /** Opens everything but the kernel connection. On failure what was opened is closed again. */
+  async prepare(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#open(signal);
+      this.#state = 'prepared';
+    } catch (error) {
+      await this.#closing.close().catch((cause: unknown) => this.#logger.warn('closing after a failure', { cause }));
+      throw error;
+    }
+  }
+
+  /** Serves the kernel connection; resolves when the kernel has been answered its first question. */
+  async serve(): Promise<void> {
+    const session = this.#session!;
+    session.start();
+    await session.initialized;
+    this.#state = 'serving';
+  }
+
+  /** Uploads what the journal holds, while going on serving. Returns what could not be uploaded, in words. */
+  async drain(timeoutMs: number): Promise<string | undefined> {
+    const data = this.#data;
+    if (data === undefined) return undefined;
+    try {
+      await data.drain(AbortSignal.timeout(timeoutMs));
+      return undefined;
+    } catch (error) {
+      const left = data.dirtyBytes;
+      if (left === 0) return undefined;
+      const where = `${left} bytes are not uploaded and stay in the journal in ${this.#config.cacheDir}`;
+      return `${where}: the next mount with this cache_dir uploads them (${errorMessage(error)})`;
+    }
+  }
+
+  /** Resolves when the kernel has let go and what was left is uploaded or given up; then everything is closed. */
+  async ended(): Promise<WorkerEnd> {
+    const end = await this.#session!.ended;
+    this.#state = 'ending';
+    const error = await this.drain(this.#config.drainTimeoutMs);
+    if (error !== undefined) this.#logger.error('not everything is uploaded', { error });
+    await this.close();
+    return { reason: describe(end), error };
+  }
+
+  async close(): Promise<void> {
+    this.#state = 'closed';
+    await this.#closing.close().catch((error: unknown) => this.#logger.warn('closing', { error }));
+  }
+
+  async #open(signal: AbortSignal): Promise<void> {
+    const config = this.#config;
+    const { logger, metrics } = this.#observability;
+    const closing = this.#closing;
+    const clock = systemClock;
+    await this.#observability.serve(config.metrics, () => ({ ok: this.#state === 'serving', detail: this.#state }));
+    closing.use(await DirLock.acquire(config.cacheDir));
+
+    const deps = { clock, logger, metrics, closing };
+    const found = await findFilesystem(config, deps, signal);
+    const probing = { credentialsFile: config.credentials, readOnly: config.readOnly };
+    const [{ meta, session }] = await Promise.all([
+      openMetadata(config, found, deps, signal),
+      probeStorage(found.fs.storage, probing, logger, signal),
+    ]);
+    const rootIno = await resolveRoot(meta, config, signal);
+    const data = await openFileData(config, meta, deps);
+    this.#data = data;
+
+    const squash = { who: config.squash, uid: config.squashUid, gid: config.squashGid };
+    const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks: true });
+    const fs = new CurveFileSystem(
+      { meta, data, callers, clock },
+      { readOnly: config.readOnly, rootIno, xattrs: !config.noXattr, writeback: config.writeback },
+    );
+    metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
+    const operations = new FuseBridge(
+      { fs },
+      {
+        entryTtlMs: config.entryTimeoutMs,
+        attrTtlMs: config.attrTimeoutMs,
+        negativeTtlMs: config.negativeTimeoutMs,
+      },
+    );
+    const kind = config.fuseDevice === 'auto' ? undefined : config.fuseDevice;
+    const init = {
+      ...DEFAULT_INIT_CONFIG,
+      maxBackground: config.maxBackground,
+      // A file handle of the whole filesystem must not lead out of a mounted sub-directory.
+      exportSupport: config.source.subdir.length === 0,
+    };
+    const device = createDevice({ logger }, { fd: FUSE_FD, kind, maxWriteBytes: init.maxWriteBytes });
+    this.#session = new FuseSession({ device, operations, logger, metrics, clock }, { init });
+    closing.use(this.#session);
+    session.once('ended', (error) => {
+      logger.error('the metadata session has ended: operations fail until the filesystem is mounted anew', { error });
+    });
+  }
+}
+
+function describe(end: SessionEnd): string {
+  return end.kind === 'failed' ? end.error.message : end.kind;
+}
