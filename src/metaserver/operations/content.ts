@@ -1,0 +1,118 @@
+import type { Extent } from '../../model/extent.js';
+import { FsError } from '../../common/fs-error.js';
+import { allocatedBytes, LiveBytes } from '../allocation.js';
+import { blockOfKey } from '../keys.js';
+import type { BlockRecord } from '../records/block-record.js';
+import type { InodeRecord } from '../records/inode-record.js';
+import type { FoundRow } from '../store/transaction.js';
+import { addTruncation, clipBlock, sizeLimit } from '../truncation.js';
+import { applyLiveBytes } from './chunks.js';
+import type { OpTransaction } from './op-transaction.js';
+
+/** Block rows that an operation cuts or frees itself; more are left to the background (`gc/trimmer.ts`). */
+const INLINE_ROWS_MAX = 32;
+/** Truncations whose rows may wait for the background at once. */
+const TRIMS_MAX = 16;
+
+/** The extents of a stored block as readers see them: without what truncations took whose rows are not cut yet. */
+export function liveExtents(
+  op: OpTransaction,
+  record: InodeRecord,
+  block: number,
+  row: BlockRecord | undefined,
+): readonly Extent[] {
+  if (row === undefined) return [];
+  if (record.trims.length === 0) return row.extents;
+  return clipBlock(row.extents, block, op.scope.info.blockSizeBytes, sizeLimit(record.trims, row.epoch));
+}
+
+/** Notes in the attributes that a session changes data or size. */
+export function writtenBy(op: OpTransaction, record: InodeRecord): { writerEpoch: number; lastWriter: number } {
+  const { writerEpoch, lastWriter } = record.attr;
+  return lastWriter === op.session
+    ? { writerEpoch, lastWriter }
+    : { writerEpoch: writerEpoch + 1, lastWriter: op.session };
+}
+
+/**
+ * Sets a file's size: data past it is gone for good, whatever the size becomes later. The rows are cut here when they are few; else the inode notes
+ * the truncation, readers apply it, and the trimmer cuts them in bounded steps.
+ */
+export async function setSize(op: OpTransaction, record: InodeRecord, size: number): Promise<InodeRecord> {
+  const { tables, keys, info } = op.scope;
+  const { attr } = record;
+  const epoch = attr.truncEpoch + 1;
+  const truncated: InodeRecord = {
+    ...record,
+    attr: { ...attr, size, truncEpoch: epoch, ...writtenBy(op, record) },
+    truncations: addTruncation(record.truncations, epoch, size),
+  };
+  if (attr.allocatedBytes === 0 || size >= attr.size) return truncated;
+  const range = keys.blocksFrom(attr.ino, Math.floor(size / info.blockSizeBytes));
+  const found = await op.tx.range(tables.blocks, range, INLINE_ROWS_MAX + 1);
+  // rows that an older truncation still has to cut keep their old epoch: they are the trimmer's
+  if (found.next === undefined && record.trims.length === 0) return cutRows(op, truncated, found.rows, size);
+  if (record.trims.length >= TRIMS_MAX) throw new FsError('EAGAIN', 'too many truncations wait for their blocks');
+  op.tx.put(tables.trims, keys.trim(attr.ino), true);
+  return { ...truncated, trims: addTruncation(record.trims, epoch, size) };
+}
+
+/** Cuts rows at `limit` and by the inode's pending truncations; the inode with fewer allocated bytes. */
+export async function cutRows(
+  op: OpTransaction,
+  record: InodeRecord,
+  rows: readonly FoundRow<BlockRecord>[],
+  limit: number,
+): Promise<InodeRecord> {
+  const { tables, info } = op.scope;
+  const live = new LiveBytes();
+  let freed = 0;
+  for (const { key, value } of rows) {
+    const block = blockOfKey(key);
+    const end = Math.min(limit, sizeLimit(record.trims, value.epoch));
+    const kept = clipBlock(value.extents, block, info.blockSizeBytes, end);
+    if (kept === value.extents && record.trims.length === 0) continue;
+    live.remove(value.extents);
+    live.add(kept);
+    freed += allocatedBytes(value.extents) - allocatedBytes(kept);
+    if (kept.length === 0) op.tx.delete(tables.blocks, key);
+    else op.tx.put(tables.blocks, key, { epoch: record.attr.truncEpoch, extents: kept });
+  }
+  await applyLiveBytes(op, live, []);
+  if (freed === 0) return record;
+  await op.addCounters({ usedBytes: -freed });
+  return { ...record, attr: { ...record.attr, allocatedBytes: record.attr.allocatedBytes - freed } };
+}
+
+/** Removes an inode that nothing names any more, and its rows, when they are few; else the trimmer does the rest. */
+export async function freeInode(op: OpTransaction, record: InodeRecord): Promise<void> {
+  const { tables, keys } = op.scope;
+  const { ino, allocatedBytes: allocated } = record.attr;
+  op.deleteInode(ino);
+  let rest = false;
+  if (allocated > 0) {
+    const found = await op.tx.range(tables.blocks, keys.blocksFrom(ino, 0), INLINE_ROWS_MAX + 1);
+    if (found.next === undefined) await freeRows(op, found.rows);
+    else rest = true;
+  }
+  if (record.xattrCount > 0) {
+    const found = await op.tx.range(tables.xattrs, keys.xattrs(ino), INLINE_ROWS_MAX + 1);
+    if (found.next === undefined) for (const { key } of found.rows) op.tx.delete(tables.xattrs, key);
+    else rest = true;
+  }
+  if (rest) op.tx.put(tables.trims, keys.trim(ino), true);
+  await op.addCounters({ usedInodes: -1 });
+}
+
+/** Removes rows of a file that is gone. */
+export async function freeRows(op: OpTransaction, rows: readonly FoundRow<BlockRecord>[]): Promise<void> {
+  const live = new LiveBytes();
+  let freed = 0;
+  for (const { key, value } of rows) {
+    live.remove(value.extents);
+    freed += allocatedBytes(value.extents);
+    op.tx.delete(op.scope.tables.blocks, key);
+  }
+  await applyLiveBytes(op, live, []);
+  await op.addCounters({ usedBytes: -freed });
+}

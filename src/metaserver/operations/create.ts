@@ -1,0 +1,109 @@
+import { FsError } from '../../common/fs-error.js';
+import type { Create } from '../../gen/curvefs/v1/metaserver.js';
+import { NO_INO, type Ino } from '../../model/ids.js';
+import {
+  isDirectory,
+  isRegular,
+  isSymlink,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  S_ISGID,
+  S_IXGRP,
+  SYMLINK_MAX_BYTES,
+  type InodeAttr,
+  type Timespec,
+} from '../../model/inode.js';
+import type { CreateSpec } from '../../model/operation.js';
+import { inoFromProto } from '../../wire/attr.js';
+import { createSpecFromProto } from '../../wire/operation.js';
+import type { InodeRecord } from '../records/inode-record.js';
+import { openInode } from './open.js';
+import { checkName, type OpTransaction } from './op-transaction.js';
+import type { OpReply } from './reply.js';
+
+const TYPES = new Set([S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
+/** What stat(2) shows as a directory's size. */
+export const DIRECTORY_SIZE = 4096;
+
+/** Makes a file, directory, symlink or node, and opens it when asked; without `exclusive` an existing regular file is opened instead. */
+export async function create(op: OpTransaction, request: Create): Promise<OpReply> {
+  const spec = createSpecFromProto(request);
+  const name = request.name;
+  checkName(name);
+  checkSpec(spec);
+  const parent = await op.mustLiveDirectory(inoFromProto(request.parent, 'create.parent'));
+  const existing = await op.entry(parent.attr.ino, name);
+  if (existing !== undefined) {
+    const opens = !spec.exclusive && isRegular(spec.mode) && isRegular(existing.type);
+    if (!opens) throw new FsError('EEXIST');
+    let record = await op.mustInode(existing.ino);
+    if (spec.open !== undefined) {
+      record = await openInode(op, record, spec.open);
+      if (!spec.open.truncate) op.tx.soft = true;
+    }
+    return { attrs: [record.attr, parent.attr], result: { $case: 'create', value: { created: false } } };
+  }
+  const ino = await op.allocateIno();
+  const record = newInode(ino, parent.attr, spec, op.now);
+  op.putInode(record);
+  await op.addEntry(parent.attr.ino, name, ino, record.attr.mode & S_IFMT);
+  const directory = op.changeDirectory(parent, 1, isDirectory(record.attr.mode) ? 1 : 0);
+  // a new file has nothing to truncate
+  if (spec.open !== undefined) await openInode(op, record, { ...spec.open, truncate: false });
+  return { attrs: [record.attr, directory.attr], result: { $case: 'create', value: { created: true } } };
+}
+
+function checkSpec(spec: CreateSpec): void {
+  if (!TYPES.has(spec.mode & S_IFMT)) throw new FsError('EINVAL', `type ${(spec.mode & S_IFMT).toString(8)}`);
+  if (isSymlink(spec.mode) !== (spec.target !== undefined))
+    throw new FsError('EINVAL', 'a symlink and only it has a target');
+  if (spec.target !== undefined && spec.target.length > SYMLINK_MAX_BYTES) throw new FsError('ENAMETOOLONG');
+  if (spec.open !== undefined && !isRegular(spec.mode)) throw new FsError('EINVAL', 'only regular files are opened');
+}
+
+/** A new inode under `parent`, with what a set-group-ID directory hands down (inode_init_owner and mode_strip_sgid in fs/inode.c). */
+export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSpec, now: Timespec): InodeRecord {
+  let { mode, gid } = spec;
+  if (parent !== undefined && (parent.mode & S_ISGID) !== 0) {
+    gid = parent.gid;
+    if (isDirectory(mode)) mode |= S_ISGID;
+    else if ((mode & (S_ISGID | S_IXGRP)) === (S_ISGID | S_IXGRP) && !spec.mayKeepSgid) mode &= ~S_ISGID;
+  }
+  const directory = isDirectory(mode);
+  return {
+    attr: {
+      ino,
+      mode: mode & (S_IFMT | 0o7777),
+      nlink: directory ? 2 : 1,
+      uid: spec.uid,
+      gid,
+      rdev: (mode & S_IFMT) === S_IFCHR || (mode & S_IFMT) === S_IFBLK ? (spec.rdev ?? 0) : 0,
+      size: directory ? DIRECTORY_SIZE : (spec.target?.length ?? 0),
+      allocatedBytes: 0,
+      atime: now,
+      mtime: now,
+      ctime: now,
+      btime: now,
+      change: 1,
+      writerEpoch: 0,
+      lastWriter: 0,
+      truncEpoch: 0,
+      timeEpoch: 0,
+      parent: directory ? (parent?.ino ?? ino) : NO_INO,
+      hasXattrs: false,
+    },
+    entries: 0,
+    mtimeExplicit: false,
+    xattrCount: 0,
+    xattrBytes: 0,
+    truncations: [],
+    trims: [],
+    target: spec.target === undefined ? undefined : Buffer.from(spec.target),
+  };
+}

@@ -1,0 +1,40 @@
+import { FsError } from '../../common/fs-error.js';
+import type { Reserve } from '../../gen/curvefs/v1/metaserver.js';
+import type { FsUsage } from '../../model/filesystem.js';
+import { fsUsageToProto } from '../../wire/filesystem.js';
+import { safeNumber } from '../../wire/safe-number.js';
+import { roundReservation } from './extents.js';
+import type { OpTransaction } from './op-transaction.js';
+import type { OpReply } from './reply.js';
+
+export async function usageOf(op: OpTransaction): Promise<FsUsage> {
+  const { capacityBytes, inodesMax } = op.scope.info;
+  const { usedBytes, usedInodes } = await op.counters();
+  return { capacityBytes, usedBytes, inodesMax, usedInodes };
+}
+
+export async function statfs(op: OpTransaction): Promise<OpReply> {
+  return { attrs: [], result: { $case: 'statfs', value: fsUsageToProto(await usageOf(op)) } };
+}
+
+/** Makes the session's reservation what it asks for, as far as there is room: used and reserved bytes together never exceed the capacity. */
+export async function reserve(op: OpTransaction, request: Reserve): Promise<OpReply> {
+  const { tables, keys, info } = op.scope;
+  if (info.capacityBytes === 0) return granted(Number.MAX_SAFE_INTEGER);
+  const wanted = roundReservation(safeNumber(request.bytes, 'reserve.bytes'));
+  const key = keys.session(op.session);
+  const session = await op.tx.get(tables.sessions, key);
+  if (session === undefined) throw new FsError('ESHUTDOWN', 'the session is over');
+  const counters = await op.counters();
+  const others = counters.reservedBytes - session.reservedBytes;
+  const reservedBytes = Math.max(0, Math.min(wanted, info.capacityBytes - counters.usedBytes - others));
+  if (reservedBytes !== session.reservedBytes) {
+    op.tx.put(tables.sessions, key, { ...session, reservedBytes });
+    op.putCounters({ ...counters, reservedBytes: others + reservedBytes });
+  }
+  return granted(reservedBytes);
+}
+
+function granted(bytes: number): OpReply {
+  return { attrs: [], result: { $case: 'reserve', value: { granted: BigInt(bytes) } } };
+}

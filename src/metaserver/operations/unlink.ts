@@ -1,0 +1,72 @@
+import { FsError } from '../../common/fs-error.js';
+import type { Link, Rmdir, Unlink } from '../../gen/curvefs/v1/metaserver.js';
+import { isDirectory, LINK_MAX, S_IFMT } from '../../model/inode.js';
+import { inoFromProto } from '../../wire/attr.js';
+import type { InodeRecord } from '../records/inode-record.js';
+import { freeInode } from './content.js';
+import { checkName, type OpTransaction } from './op-transaction.js';
+import type { OpReply } from './reply.js';
+
+export async function link(op: OpTransaction, request: Link): Promise<OpReply> {
+  checkName(request.newName);
+  const record = await op.mustInode(inoFromProto(request.ino, 'link.ino'));
+  const parent = await op.mustLiveDirectory(inoFromProto(request.newParent, 'link.newParent'));
+  if ((await op.entry(parent.attr.ino, request.newName)) !== undefined) throw new FsError('EEXIST');
+  if (isDirectory(record.attr.mode)) throw new FsError('EPERM', 'hard links to directories do not exist');
+  if (record.attr.nlink === 0) throw new FsError('ENOENT', 'the file is unlinked');
+  if (record.attr.nlink >= LINK_MAX) throw new FsError('EMLINK');
+  op.mustGrow();
+  const linked = op.changed(record, { nlink: record.attr.nlink + 1 });
+  op.putInode(linked);
+  await op.addEntry(parent.attr.ino, request.newName, record.attr.ino, record.attr.mode & S_IFMT);
+  const directory = op.changeDirectory(parent, 1, 0);
+  return { attrs: [linked.attr, directory.attr] };
+}
+
+export async function unlink(op: OpTransaction, request: Unlink): Promise<OpReply> {
+  const { parent, record } = await mustEntry(op, request, 'unlink');
+  if (isDirectory(record.attr.mode)) throw new FsError('EISDIR');
+  await op.removeEntry(parent.attr.ino, request.name);
+  const directory = op.changeDirectory(parent, -1, 0);
+  const unlinked = await dropLink(op, record);
+  return { attrs: [unlinked.attr, directory.attr] };
+}
+
+export async function rmdir(op: OpTransaction, request: Rmdir): Promise<OpReply> {
+  const { parent, record } = await mustEntry(op, request, 'rmdir');
+  if (!isDirectory(record.attr.mode)) throw new FsError('ENOTDIR');
+  if (record.entries > 0) throw new FsError('ENOTEMPTY');
+  await op.removeEntry(parent.attr.ino, request.name);
+  const directory = op.changeDirectory(parent, -1, -1);
+  const removed = await dropLink(op, record);
+  return { attrs: [removed.attr, directory.attr] };
+}
+
+/** Takes one name from a file, or the only one from an empty directory. What nothing names is freed, or kept while it is open; the inode as it is then. */
+export async function dropLink(op: OpTransaction, record: InodeRecord): Promise<InodeRecord> {
+  const { opens, tables, keys } = op.scope;
+  const { ino, mode, nlink } = record.attr;
+  const unlinked = op.changed(record, { nlink: isDirectory(mode) ? 0 : nlink - 1 });
+  if (unlinked.attr.nlink > 0) {
+    op.putInode(unlinked);
+  } else if (opens.count(ino) > 0 || op.scope.opensIncomplete()) {
+    op.putInode(unlinked);
+    op.tx.put(tables.orphans, keys.orphan(ino), true);
+    op.tx.onApply(() => opens.orphans.add(ino));
+  } else {
+    await freeInode(op, unlinked);
+  }
+  return unlinked;
+}
+
+async function mustEntry(
+  op: OpTransaction,
+  request: { readonly parent: bigint; readonly name: Uint8Array },
+  what: string,
+): Promise<{ parent: InodeRecord; record: InodeRecord }> {
+  checkName(request.name);
+  const parent = await op.mustDirectory(inoFromProto(request.parent, `${what}.parent`));
+  const entry = await op.entry(parent.attr.ino, request.name);
+  if (entry === undefined) throw new FsError('ENOENT');
+  return { parent, record: await op.mustInode(entry.ino) };
+}
