@@ -129,8 +129,7 @@ export class KernelNotifier {
   }
 
   #push(lane: Lane, key: string, encode: () => Buffer): void {
-    lane.queue.delete(key); // the newest of a key, in its place at the end
-    lane.queue.set(key, encode);
+    lane.queue.set(key, encode); // in the place of an older one of its key, if there is one
     if (lane.queue.size > this.#options.queueMax) this.#fold(lane);
     if (!lane.sending) void this.#send(lane);
   }

@@ -169,15 +169,13 @@ export class FuseSession {
 
   #end(end: SessionEnd): void {
     if (this.#state === 'ended') return;
-    const { logger, state } = { logger: this.#logger, state: this.#state };
     this.#state = 'ended';
-    if (end.kind === 'failed') logger.error('session failed', { error: end.error.message });
-    else logger.info('session ended', { reason: end.kind, inFlight: this.#inFlight.size });
+    this.#device.pause();
+    if (end.kind === 'failed') this.#logger.error('session failed', { error: end.error.message });
+    else this.#logger.info('session ended', { reason: end.kind, inFlight: this.#inFlight.size });
     this.#inFlight.interruptAll(new FsError('EINTR', 'the mount is gone'));
-    if (state === 'waiting')
-      this.#rejectInitialized(
-        end.kind === 'failed' ? end.error : new FuseSessionError('init-failed', `${end.kind} before INIT`),
-      );
+    const early = new FuseSessionError('init-failed', `${end.kind} before INIT`);
+    this.#rejectInitialized(end.kind === 'failed' ? end.error : early); // nothing when INIT was agreed on
     this.#resolveEnded(end);
   }
 
