@@ -96,7 +96,8 @@ export class Supervisor {
         { logger: this.#deps.logger, status: () => this.#status(), umount: (order, tell) => this.umount(order, tell) },
         controlPath(runDir, config.mountpoint),
       );
-      if (this.#opts.uid === 0) await this.#mountDirectly(signal);
+      if (config.driver === 'fuse-native') await serve(await this.#startWorker(undefined, signal), signal);
+      else if (this.#opts.uid === 0) await this.#mountDirectly(signal);
       else await this.#mountByHelper(signal);
       this.#state = 'serving';
       if (this.#opts.uid === 0) {
@@ -142,7 +143,7 @@ export class Supervisor {
     await serve(await this.#startWorker(this.#fuseFd, signal), signal);
   }
 
-  async #startWorker(fd: number, signal: AbortSignal): Promise<WorkerProcess> {
+  async #startWorker(fd: number | undefined, signal: AbortSignal): Promise<WorkerProcess> {
     const worker = new WorkerProcess(fd);
     this.#worker = worker;
     worker.on('exit', (exit) => this.#onWorkerExit(exit));

@@ -20,13 +20,13 @@ export class WorkerProcess extends EventEmitter<Events> {
   #exit: WorkerExit | undefined;
   readonly exited: Promise<WorkerExit>;
 
-  /** Starts it. `fuseFd` is duplicated into the child. */
-  constructor(fuseFd: number) {
+  /** Starts it. `fuseFd` is duplicated into the child; undefined = the worker's driver mounts by itself. */
+  constructor(fuseFd: number | undefined) {
     super();
     this.#child = spawn(process.execPath, ['--enable-source-maps', WORKER_PROGRAM], {
       cwd: '/',
       // 0 1 2, then FUSE_FD, then the channel.
-      stdio: ['ignore', 'ignore', 'inherit', fuseFd, 'ipc'],
+      stdio: ['ignore', 'ignore', 'inherit', fuseFd ?? 'ignore', 'ipc'],
       env: childEnv(process.env),
       serialization: 'json',
     });

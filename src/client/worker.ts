@@ -5,14 +5,17 @@ import type { Logger } from '../common/logger.js';
 import type { MountConfig } from '../config/mount-config.js';
 import type { MountData } from '../data/mount-data.js';
 import { createDevice } from '../fuse/device/create-device.js';
-import { FuseSession, type SessionEnd } from '../fuse/session/fuse-session.js';
 import { DEFAULT_INIT_CONFIG } from '../fuse/session/negotiate.js';
 import { DirLock } from '../journal/dir-lock.js';
 import type { Observability } from '../observability/observability.js';
 import { Callers } from '../vfs/caller.js';
 import { CurveFileSystem } from '../vfs/curve-file-system.js';
 import { readProcStatus } from '../vfs/proc-status.js';
+import type { FileSystem } from '../vfs/file-system.js';
 import { FuseBridge } from './fuse-bridge.js';
+import { FuseNativeDriver, refuseUnsupported } from './fuse-native-driver.js';
+import type { KernelConnection } from './kernel-connection.js';
+import { KernelDriver } from './kernel-driver.js';
 import { FUSE_FD } from './messages.js';
 import { openFileData } from './open-file-data.js';
 import { findFilesystem, openMetadata, resolveRoot } from './open-metadata.js';
@@ -36,7 +39,7 @@ export class Worker {
   // Mutable state
   readonly #closing = new CloseStack();
   #data: MountData | undefined;
-  #session: FuseSession | undefined;
+  #connection: KernelConnection | undefined;
   #state = 'preparing';
 
   constructor(deps: { readonly observability: Observability }, config: MountConfig) {
@@ -58,9 +61,7 @@ export class Worker {
 
   /** Serves the kernel connection; resolves when the kernel has been answered its first question. */
   async serve(): Promise<void> {
-    const session = this.#session!;
-    session.start();
-    await session.initialized;
+    await this.#connection!.start();
     this.#state = 'serving';
   }
 
@@ -81,12 +82,12 @@ export class Worker {
 
   /** Resolves when the kernel has let go and what was left is uploaded or given up; then everything is closed. */
   async ended(): Promise<WorkerEnd> {
-    const end = await this.#session!.ended;
+    const reason = await this.#connection!.ended;
     this.#state = 'ending';
     const error = await this.drain(this.#config.drainTimeoutMs);
     if (error !== undefined) this.#logger.error('not everything is uploaded', { error });
     await this.close();
-    return { reason: describe(end), error };
+    return { reason, error };
   }
 
   async close(): Promise<void> {
@@ -99,6 +100,7 @@ export class Worker {
     const { logger, metrics } = this.#observability;
     const closing = this.#closing;
     const clock = systemClock;
+    if (config.driver === 'fuse-native') refuseUnsupported(config);
     await this.#observability.serve(config.metrics, () => ({ ok: this.#state === 'serving', detail: this.#state }));
     closing.use(await DirLock.acquire(config.cacheDir));
 
@@ -114,12 +116,25 @@ export class Worker {
     this.#data = data;
 
     const squash = { who: config.squash, uid: config.squashUid, gid: config.squashGid };
-    const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks: true });
+    // libfuse 2 has no caller to check: what cannot be known about the mounting user counts against it there.
+    const kernelChecks = config.driver === 'kernel';
+    const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks });
     const fs = new CurveFileSystem(
       { meta, data, callers, clock },
-      { readOnly: config.readOnly, rootIno, xattrs: !config.noXattr, writeback: config.writeback },
+      { readOnly: config.readOnly, rootIno, xattrs: !config.noXattr && kernelChecks, writeback: config.writeback },
     );
     metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
+    this.#connection = closing.use(await this.#connect(fs));
+    session.once('ended', (error) => {
+      logger.error('the metadata session has ended: operations fail until the filesystem is mounted anew', { error });
+    });
+  }
+
+  async #connect(fs: FileSystem): Promise<KernelConnection> {
+    const config = this.#config;
+    const { logger, metrics } = this.#observability;
+    const clock = systemClock;
+    if (config.driver === 'fuse-native') return FuseNativeDriver.create({ fs, logger, clock }, config);
     const operations = new FuseBridge(
       { fs },
       {
@@ -128,22 +143,14 @@ export class Worker {
         negativeTtlMs: config.negativeTimeoutMs,
       },
     );
-    const kind = config.fuseDevice === 'auto' ? undefined : config.fuseDevice;
     const init = {
       ...DEFAULT_INIT_CONFIG,
       maxBackground: config.maxBackground,
       // A file handle of the whole filesystem must not lead out of a mounted sub-directory.
       exportSupport: config.source.subdir.length === 0,
     };
+    const kind = config.fuseDevice === 'auto' ? undefined : config.fuseDevice;
     const device = createDevice({ logger }, { fd: FUSE_FD, kind, maxWriteBytes: init.maxWriteBytes });
-    this.#session = new FuseSession({ device, operations, logger, metrics, clock }, { init });
-    closing.use(this.#session);
-    session.once('ended', (error) => {
-      logger.error('the metadata session has ended: operations fail until the filesystem is mounted anew', { error });
-    });
+    return new KernelDriver({ device, operations, logger, metrics, clock }, { init });
   }
-}
-
-function describe(end: SessionEnd): string {
-  return end.kind === 'failed' ? end.error.message : end.kind;
 }

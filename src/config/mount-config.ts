@@ -84,7 +84,8 @@ export function parseMountConfig(request: MountRequest): ParsedMount {
     kernelFlags,
     readOnly: kernelFlags.includes('ro'),
     cacheDir,
-    allowOther: given.allowOther ?? request.uid === 0,
+    // fuse-native cannot tell its callers apart: it is refused there when it is asked for.
+    allowOther: given.allowOther ?? (request.uid === 0 && given.driver === 'kernel'),
     log: given.log ?? (request.foreground === true ? undefined : join(cacheDir, 'mount.log')),
   });
   return { config, dropped };
