@@ -25,7 +25,6 @@ import { NullNode, nowTime, S_IFDIR, S_IFLNK } from './null-node.js';
 const S_IFREG = 0o100000;
 const O_TRUNC = 0o1000;
 const KEY = 'latin1';
-const TTL_MS = 1000;
 const NAME_MAX = 255;
 
 /** Reading a file of this name never returns by itself: the tests interrupt it. */
@@ -38,9 +37,11 @@ const HANGING = Buffer.from('.hang').toString(KEY);
 export class NullFilesystem implements FuseOperations {
   readonly #nodes = new Map<number, NullNode>();
   readonly #hanging = new Set<number>();
+  readonly #ttlMs: number;
   #nextIno = 2;
 
-  constructor() {
+  constructor(options: { readonly ttlMs: number }) {
+    this.#ttlMs = options.ttlMs;
     this.#nodes.set(1, new NullNode(1, S_IFDIR | 0o755, process.getuid?.() ?? 0, process.getgid?.() ?? 0, undefined));
   }
 
@@ -48,7 +49,7 @@ export class NullFilesystem implements FuseOperations {
     const parent = this.#dir(ctx.nodeid);
     const name = key(request.name);
     const node = name === '.' ? parent : name === '..' ? (parent.parent ?? parent) : parent.children?.get(name)?.node;
-    if (node === undefined) return { nodeid: 0, generation: 0, entryTtlMs: TTL_MS, attrTtlMs: 0, attr: undefined };
+    if (node === undefined) return { nodeid: 0, generation: 0, entryTtlMs: this.#ttlMs, attrTtlMs: 0, attr: undefined };
     return this.#entry(node);
   }
 
@@ -64,7 +65,7 @@ export class NullFilesystem implements FuseOperations {
   }
 
   getattr(_request: unknown, ctx: FuseContext): AttrReply {
-    return { attrTtlMs: TTL_MS, attr: this.#node(ctx.nodeid) };
+    return { attrTtlMs: this.#ttlMs, attr: this.#node(ctx.nodeid) };
   }
 
   setattr(request: SetattrRequest, ctx: FuseContext): AttrReply {
@@ -80,7 +81,7 @@ export class NullFilesystem implements FuseOperations {
     if (request.atime !== undefined) node.atime = request.atime === 'now' ? now : request.atime;
     if (request.mtime !== undefined) node.mtime = request.mtime === 'now' ? now : request.mtime;
     node.ctime = now;
-    return { attrTtlMs: TTL_MS, attr: node };
+    return { attrTtlMs: this.#ttlMs, attr: node };
   }
 
   readlink(_request: undefined, ctx: FuseContext): Uint8Array {
@@ -234,7 +235,7 @@ export class NullFilesystem implements FuseOperations {
       if (cookie <= 2) {
         if (!writer.addBare(name, cookie, node.ino, node.mode)) return;
       } else {
-        if (!writer.add(name, cookie, reply(node))) return;
+        if (!writer.add(name, cookie, this.#reply(node))) return;
         node.lookups++;
       }
     }
@@ -314,16 +315,16 @@ export class NullFilesystem implements FuseOperations {
 
   #entry(node: NullNode): EntryReply {
     node.lookups++;
-    return reply(node);
+    return this.#reply(node);
+  }
+
+  #reply(node: NullNode): EntryReply {
+    return { nodeid: node.ino, generation: 0, entryTtlMs: this.#ttlMs, attrTtlMs: this.#ttlMs, attr: node };
   }
 }
 
 function key(name: Buffer): string {
   return name.toString(KEY);
-}
-
-function reply(node: NullNode): EntryReply {
-  return { nodeid: node.ino, generation: 0, entryTtlMs: TTL_MS, attrTtlMs: TTL_MS, attr: node };
 }
 
 /** Waits until the caller gives up. */

@@ -24,7 +24,10 @@ const { values, positionals } = parseArgs({
     mount: { type: 'string' },
     /** Answer every request by a promise that takes a turn of the event loop. */
     async: { type: 'boolean', default: false },
+    /** Longest active wait for the next request, in microseconds. */
     spin: { type: 'string', default: '60' },
+    /** How long the kernel may cache names and attributes, in milliseconds. */
+    ttl: { type: 'string', default: '1000' },
     /** Serve this mounted descriptor instead of opening and mounting one. */
     fd: { type: 'string' },
     /** Where the negotiated INIT is written, or (with --resume) read from. */
@@ -83,7 +86,7 @@ const device = createDevice(
     spinUs: Number(values.spin),
   },
 );
-const filesystem = new NullFilesystem();
+const filesystem = new NullFilesystem({ ttlMs: Number(values.ttl) });
 const resume =
   values.resume && values.state !== undefined
     ? (JSON.parse(readFileSync(values.state, 'utf8')) as NegotiatedInit)
