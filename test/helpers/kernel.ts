@@ -147,6 +147,11 @@ export class KernelSandbox {
     return new KernelSandbox(dir, holder);
   }
 
+  /** The process that keeps the namespace: `/proc/<pid>/mounts` is the namespace's table. */
+  get pid(): number {
+    return this.#holder.pid!;
+  }
+
   /** An absolute path in the scratch directory. */
   path(...parts: string[]): string {
     return join(this.dir, ...parts);
