@@ -54,6 +54,10 @@ export function checkBatch(batch: KvBatch, limits: KvProperties): number {
     }
   }
   for (const key of batch.deletes) checkKey(key, limits);
+  for (const { start, end } of batch.deleteRanges) {
+    // a bound may be a key's successor
+    if (Math.max(start.length, end.length) > limits.keyBytesMax + 1) throw new KvError('too-large', 'bound of a range');
+  }
   const bytes = batchBytes(batch);
   if (bytes > limits.batchBytesMax) {
     throw new KvError('too-large', `batch of ${bytes} bytes, at most ${limits.batchBytesMax} are committed at once`);

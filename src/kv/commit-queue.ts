@@ -122,8 +122,7 @@ export class CommitQueue<S> {
 
   async #run(): Promise<void> {
     while (this.#queue.length > 0) {
-      const room = this.#target.room();
-      if (room !== undefined) await room.catch((error: unknown) => this.fail(asKvError(error)));
+      await this.#room();
       const group = this.#queue;
       if (group.length === 0) break;
       this.#queue = [];
@@ -144,6 +143,14 @@ export class CommitQueue<S> {
     const failed = this.#failed;
     this.#failed = [];
     for (const { reject, error } of failed) reject(error);
+  }
+
+  async #room(): Promise<void> {
+    while (this.#end === undefined) {
+      const room = this.#target.room();
+      if (room === undefined) return;
+      await room.catch((error: unknown) => this.fail(asKvError(error)));
+    }
   }
 
   #sync(): MaybePromise<void> {

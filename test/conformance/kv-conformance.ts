@@ -17,7 +17,7 @@ export function batch(changes: {
   guards?: readonly KvGuard[];
 }): KvBatch {
   const given = changes.puts ?? {};
-  const puts = Symbol.iterator in given ? [...(given as Iterable<readonly [string, string]>)] : Object.entries(given);
+  const puts = Symbol.iterator in given ? [...given] : Object.entries(given);
   return {
     puts: puts.map(([key, value]) => ({ key: bytes(key), value: bytes(value) })),
     deletes: (changes.deletes ?? []).map(bytes),

@@ -24,17 +24,14 @@ export class MemoryJournalFs implements JournalFs {
   /** The file system as a new process sees it, until {@link killed} or {@link powerCut}: then its calls never return. */
   process(): JournalFs {
     const process = this.#process;
-    return new Proxy<JournalFs>(this, {
-      get:
-        (_target, name: keyof JournalFs) =>
-        (...args: never[]): unknown => {
-          if (process !== this.#process) {
-            if (['sync', 'writeLater', 'makeDir', 'list', 'remove', 'syncDir'].includes(name))
-              return new Promise(() => undefined);
-            throw new Error('this process was killed');
-          }
-          return (this[name])(...args);
-        },
+    return new Proxy<MemoryJournalFs>(this, {
+      get: (_target, name: keyof JournalFs) => {
+        if (process === this.#process) return this[name].bind(this);
+        if (['sync', 'writeLater', 'makeDir', 'list', 'remove', 'syncDir'].includes(name)) {
+          return () => new Promise(() => undefined);
+        }
+        throw new Error('this process was killed');
+      },
     });
   }
 
