@@ -1,4 +1,14 @@
-import { choice, duration, hostPort, mdsList, option, path, requiredOption, type OptionValues } from './option.js';
+import {
+  choice,
+  duration,
+  hostPort,
+  mdsList,
+  option,
+  path,
+  requiredOption,
+  size,
+  type OptionValues,
+} from './option.js';
 
 /*
  * Options of the long-running roles, as command-line flags (`data_dir` is `--data-dir`). Relative paths are taken from the working directory.
@@ -50,6 +60,13 @@ const sessionTtlMs = option({
   description:
     'A mount that was not heard of for so long has ended: it loses its locks and open files and can write no more.',
 });
+const dbSizeBytes = option({
+  name: 'db_size',
+  type: size({ min: 64 * 1024 ** 2 }),
+  default: 64 * 1024 ** 3,
+  description:
+    'Most bytes that the database may take; when it is nearly full, growth is refused, deleting is not. The disk space is taken as it is needed.',
+});
 const log = option({
   name: 'log',
   type: path('FILE'),
@@ -72,11 +89,12 @@ export const STANDALONE_OPTIONS = {
   credentials,
   durability,
   sessionTtlMs,
+  dbSizeBytes,
   log,
   logLevel,
 } as const;
 
-export const MDS_OPTIONS = { dataDir, listen: mdsListen, metrics, durability, log, logLevel } as const;
+export const MDS_OPTIONS = { dataDir, listen: mdsListen, metrics, dbSizeBytes, log, logLevel } as const;
 
 export const METASERVER_OPTIONS = {
   dataDir,
@@ -97,6 +115,7 @@ export const METASERVER_OPTIONS = {
   credentials,
   durability,
   sessionTtlMs,
+  dbSizeBytes,
   log,
   logLevel,
 } as const;

@@ -28,10 +28,15 @@ type Fields = Readonly<Record<string, unknown>>;
  * named like secrets are replaced; errors are written with stack and cause.
  */
 export class PinoLogger implements Logger {
+  /** Without a module: pino's children repeat a field rather than replace it. */
+  readonly #root: Pino;
+  readonly #module: string;
   readonly #pino: Pino;
 
-  private constructor(inner: Pino) {
-    this.#pino = inner;
+  private constructor(root: Pino, module: string) {
+    this.#root = root;
+    this.#module = module;
+    this.#pino = root.child({ module });
   }
 
   static create(deps: { readonly file: Pick<LogFile, 'write'> }, opts: LoggerOptions): PinoLogger {
@@ -46,7 +51,7 @@ export class PinoLogger implements Logger {
       },
       deps.file,
     );
-    return new PinoLogger(root.child({ module: opts.module }));
+    return new PinoLogger(root, opts.module);
   }
 
   debug(message: string, fields?: Fields): void {
@@ -66,7 +71,7 @@ export class PinoLogger implements Logger {
   }
 
   child(module: string): Logger {
-    return new PinoLogger(this.#pino.child({ module }));
+    return new PinoLogger(this.#root, `${this.#module}.${module}`);
   }
 }
 

@@ -15,6 +15,7 @@ describe('flags of the services', () => {
       credentials: undefined,
       durability: 'commit',
       sessionTtlMs: 20_000,
+      dbSizeBytes: 64 * 1024 ** 3,
       log: undefined,
       logLevel: 'info',
     });

@@ -19,7 +19,7 @@ describe('logger', () => {
     logger.debug('not shown');
     expect(lines).toMatchObject([
       { level: 'info', module: 'main', msg: 'ready', port: 1, pid: process.pid },
-      { level: 'warn', module: 'meta', msg: 'slow' },
+      { level: 'warn', module: 'main.meta', msg: 'slow' },
     ]);
     expect(lines[0]?.['time']).toMatch(/^\d{4}-\d\d-\d\dT/);
   });
