@@ -17,7 +17,7 @@ interface Sent {
 }
 
 /**
- * A session's stream whose every step the test takes: a request is executed, and later its reply delivered, each in the order of sending, as on the real one.
+ * A session's stream whose every step the test takes: a request is executed, and later its reply delivered, in the order of sending unless the test chooses otherwise.
  * `onExecuted` and `onDelivered` tell about each step.
  */
 export class ManualStream implements OperationStream {
@@ -70,9 +70,9 @@ export class ManualStream implements OperationStream {
     this.onExecuted(sent.request, sent.response);
   }
 
-  /** The oldest reply arrives. */
-  deliver(): void {
-    const sent = this.#toDeliver.shift();
+  /** A reply arrives: the oldest, or a later one before it. */
+  deliver(which = 0): void {
+    const [sent] = this.#toDeliver.splice(which % Math.max(1, this.#toDeliver.length), 1);
     if (sent?.response === undefined) return;
     const { request, response, parse, resolve, reject } = sent;
     try {

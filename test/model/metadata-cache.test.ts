@@ -11,8 +11,9 @@ import { ManualStream } from '../helpers/manual-stream.js';
 import { MemoryMetadata } from '../helpers/memory-metadata.js';
 import { MemoryNamespace } from '../helpers/memory-namespace.js';
 
-const NAMES = ['a', 'b', 'c'].map((name) => Buffer.from(name));
+const NAMES = ['a', 'b'].map((name) => Buffer.from(name));
 const TIMEOUT_MS = 1000;
+const RUNS = Number(process.env['CURVEFS_TEST_RUNS'] ?? 200);
 const spec = (type: number): CreateSpec => ({
   mode: type | 0o755,
   uid: 0,
@@ -21,7 +22,7 @@ const spec = (type: number): CreateSpec => ({
   exclusive: true,
 });
 
-/** Directories and names by number, so that a step means something whatever came before. */
+/** Directories and names by number, so that a step means something whatever came before; few of them, so that operations meet. */
 type Step =
   | { who: 'own' | 'foreign'; do: 'create' | 'mkdir' | 'unlink' | 'rmdir'; dir: number; name: number }
   | { who: 'own' | 'foreign'; do: 'rename'; dir: number; name: number; toDir: number; toName: number; flags: number }
@@ -29,10 +30,11 @@ type Step =
   | { who: 'own' | 'foreign'; do: 'chmod'; dir: number; mode: number }
   | { who: 'own'; do: 'lookup'; dir: number; name: number }
   | { who: 'own'; do: 'getattr' | 'list'; dir: number }
-  | { who: 'stream'; do: 'execute' | 'deliver' | 'settle' }
+  | { who: 'stream'; do: 'execute' | 'settle' }
+  | { who: 'stream'; do: 'deliver'; which: number }
   | { who: 'time'; ms: number };
 
-const n = fc.nat({ max: 3 });
+const n = fc.nat({ max: 1 });
 const who = fc.constantFrom('own' as const, 'own' as const, 'own' as const, 'foreign' as const);
 const aStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -55,14 +57,13 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ who, do: fc.constant('chmod'), dir: n, mode: fc.nat({ max: 0o777 }) }) },
   { weight: 3, arbitrary: fc.record({ who: fc.constant('own'), do: fc.constant('lookup'), dir: n, name: n }) },
   { weight: 3, arbitrary: fc.record({ who: fc.constant('own'), do: fc.constantFrom('getattr', 'list'), dir: n }) },
+  { weight: 5, arbitrary: fc.record({ who: fc.constant('stream'), do: fc.constantFrom('execute', 'settle') }) },
+  // The server may answer a question before a change that waits for its disk: replies pass each other.
   {
-    weight: 10,
-    arbitrary: fc.record({
-      who: fc.constant('stream'),
-      do: fc.constantFrom('execute', 'deliver', 'execute', 'deliver', 'settle'),
-    }),
+    weight: 4,
+    arbitrary: fc.record({ who: fc.constant('stream'), do: fc.constant('deliver'), which: fc.nat({ max: 2 }) }),
   },
-  { weight: 1, arbitrary: fc.record({ who: fc.constant('time'), ms: fc.constantFrom(1, 400, 1001) }) },
+  { weight: 4, arbitrary: fc.record({ who: fc.constant('time'), ms: fc.constantFrom(1, 600, 1001) }) },
 );
 
 interface Version<T> {
@@ -174,7 +175,14 @@ async function run(steps: readonly Step[]): Promise<void> {
     record();
     executedAt.set(request.requestId, history.seq);
   };
-  stream.onDelivered = (request) => {
+  const newestAnswered = new Map<Ino, number>();
+  stream.onDelivered = (request, { errno, attrs }) => {
+    if (errno !== 0) return;
+    if (request.opId !== undefined) {
+      for (const { ino, change } of attrs) {
+        newestAnswered.set(Number(ino) as Ino, Math.max(Number(change), newestAnswered.get(Number(ino) as Ino) ?? 0));
+      }
+    }
     for (const key of namesOf(request)) history.bound(key, executedAt.get(request.requestId)!);
   };
   record();
@@ -227,17 +235,25 @@ async function run(steps: readonly Step[]): Promise<void> {
     }
   };
 
+  /** Attributes that held within the time-out, and are not older than what a change of ours was answered with. */
+  const checkAttr = (attr: InodeAttr): void => {
+    const allowed = history.allowedAttrs(attr.ino, nowMs);
+    if (!allowed.some((each) => each?.change === attr.change)) expect(allowed).toContainEqual(attr);
+    const newest = newestAnswered.get(attr.ino) ?? 0;
+    if (attr.change < newest) expect(attr.change).toBeGreaterThanOrEqual(newest);
+  };
   const probe = (): void => {
     stream.muted = true;
     for (const dir of dirs) {
       for (const name of NAMES) {
         const found = client.lookup(dir, name);
         if (found instanceof Promise) continue;
-        expect(history.allowed(`${dir}/${name.toString()}`, nowMs)).toContain(found?.ino);
-        if (found !== undefined) expect(history.allowedAttrs(found.ino, nowMs)).toContainEqual(found);
+        const allowed = history.allowed(`${dir}/${name.toString()}`, nowMs);
+        if (!allowed.includes(found?.ino)) expect(allowed).toContain(found?.ino);
+        if (found !== undefined) checkAttr(found);
       }
       const attr = client.getattr(dir);
-      if (!(attr instanceof Promise)) expect(history.allowedAttrs(dir, nowMs)).toContainEqual(attr);
+      if (!(attr instanceof Promise)) checkAttr(attr);
     }
     stream.muted = false;
   };
@@ -251,7 +267,7 @@ async function run(steps: readonly Step[]): Promise<void> {
     if (step.who === 'time') {
       await stream.drain();
       nowMs += step.ms;
-    } else if (step.who === 'stream') stream[step.do]();
+    } else if (step.who === 'stream') stream[step.do]('which' in step ? step.which : 0);
     else if (step.who === 'own') void act(client, step).catch(settled);
     else {
       await act(foreign, step).catch(settled);
@@ -267,7 +283,7 @@ async function run(steps: readonly Step[]): Promise<void> {
 
 test('whatever the order of operations, executions, replies and foreign changes: a cached answer was true on the server within the time-out, and never older than our own answered changes', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(aStep, { minLength: 5, maxLength: 60 }), (steps) => run(steps)),
-    { numRuns: 250 },
+    fc.asyncProperty(fc.array(aStep, { minLength: 10, maxLength: 80 }), (steps) => run(steps)),
+    { numRuns: RUNS },
   );
 }, 60_000);
