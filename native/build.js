@@ -4,8 +4,9 @@
  * the pure-JS fallback device, and says so.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, renameSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, realpathSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const here = import.meta.dirname;
@@ -36,13 +37,18 @@ function compile() {
 }
 
 function nodeGyp() {
-  const require = createRequire(
-    join(dirname(dirname(realpathSync(process.execPath))), 'lib', 'node_modules', 'npm', 'x.js'),
+  const npm = createRequire(
+    join(dirname(dirname(realpathSync(process.execPath))), 'lib', 'node_modules', 'npm', 'npm.js'),
   );
+  // It wants a home directory for what it fetches, and there may be none.
+  const headers = mkdtempSync(join(tmpdir(), 'curvefs-headers-'));
+  const args = ['rebuild', '--devdir', headers];
   try {
-    return run(process.execPath, [require.resolve('node-gyp/bin/node-gyp.js'), 'rebuild']);
+    return run(process.execPath, [npm.resolve('node-gyp/bin/node-gyp.js'), ...args]);
   } catch {
-    return run('node-gyp', ['rebuild']);
+    return run('node-gyp', args);
+  } finally {
+    rmSync(headers, { recursive: true, force: true });
   }
 }
 

@@ -7,7 +7,7 @@ import { noMetrics } from '../../src/common/metrics.js';
 import { createDevice } from '../../src/fuse/device/create-device.js';
 import { openFuseDevice } from '../../src/fuse/device/open-fuse-device.js';
 import type { FuseOperations } from '../../src/fuse/fuse-operations.js';
-import { mountFuse } from '../../src/fuse/mount/mount-fuse.js';
+import { mountFuse, mountWithFusermount } from '../../src/fuse/mount/mount-fuse.js';
 import { tuneReadAhead } from '../../src/fuse/mount/tune-mount.js';
 import { unmountFuse } from '../../src/fuse/mount/unmount-fuse.js';
 import { KernelNotifier } from '../../src/fuse/notify.js';
@@ -20,7 +20,7 @@ const { values, positionals } = parseArgs({
   options: {
     /** native or fallback */
     device: { type: 'string' },
-    /** addon or command */
+    /** addon, command or fusermount */
     mount: { type: 'string' },
     /** Answer every request by a promise that takes a turn of the event loop. */
     async: { type: 'boolean', default: false },
@@ -71,12 +71,19 @@ function asynchronous(operations: FuseOperations): FuseOperations {
   });
 }
 
-const fd = values.fd === undefined ? openFuseDevice() : Number(values.fd);
-const options = { defaultPermissions: true, allowOther: true };
-if (values.fd === undefined) {
-  const method = values.mount === 'command' ? 'command' : undefined;
-  await mountFuse({ fd, source: 'nullfs', target, subtype: 'nullfs', options, ...(method && { method }) });
+/** The mounted device: inherited, or opened and mounted here. */
+async function mountedDevice(mountpoint: string): Promise<number> {
+  if (values.fd !== undefined) return Number(values.fd);
+  const where = { source: 'nullfs', target: mountpoint, subtype: 'nullfs' };
+  const options = { defaultPermissions: true, allowOther: true };
+  if (values.mount === 'fusermount') return mountWithFusermount({ ...where, options });
+  const opened = openFuseDevice();
+  const method = values.mount as 'addon' | 'command' | undefined;
+  await mountFuse({ fd: opened, ...where, options, method });
+  return opened;
 }
+
+const fd = await mountedDevice(target);
 const device = createDevice(
   { logger },
   {

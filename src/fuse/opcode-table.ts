@@ -85,8 +85,12 @@ function encodeCreate(w: ReplyWriter, reply: CreateReply): void {
   w.open(HEADER + abi.FUSE_ENTRY_OUT.size, reply.open);
 }
 
+/** More pieces than this are gathered first: writev(2) takes at most 1024. */
+const READ_CHUNKS_MAX = 512;
+
 function encodeRead(w: ReplyWriter, reply: ReadReply, request: requests.ReadRequest): void {
-  const chunks = reply instanceof Uint8Array ? [reply] : reply;
+  let chunks = reply instanceof Uint8Array ? [reply] : reply;
+  if (chunks.length > READ_CHUNKS_MAX) chunks = [Buffer.concat(chunks)];
   let total = 0;
   for (const chunk of chunks) total += chunk.length;
   if (total > request.size) throw new RangeError(`read of ${request.size} bytes answered with ${total}`);

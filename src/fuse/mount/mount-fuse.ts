@@ -13,9 +13,6 @@ import {
 } from './mount-options.js';
 import { runCommand } from './run-command.js';
 
-/** How to reach mount(2): by the addon, by mount(8), or by fusermount3 (for users who may not). */
-export type MountMethod = 'addon' | 'command' | 'fusermount';
-
 export interface MountFuseOptions {
   /** Descriptor of `/dev/fuse`, opened and not mounted yet. */
   readonly fd: number;
@@ -27,7 +24,7 @@ export interface MountFuseOptions {
   readonly subtype: string;
   readonly options: MountOptions;
   /** Undefined: by the addon where it is there, else by mount(8). */
-  readonly method?: 'addon' | 'command';
+  readonly method?: 'addon' | 'command' | undefined;
 }
 
 const COMMAND_TIMEOUT_MS = 10_000;

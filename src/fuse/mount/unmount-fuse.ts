@@ -13,7 +13,7 @@ export interface UnmountOptions {
   readonly lazy: boolean;
   readonly timeoutMs: number;
   /** Undefined: by umount2(2) when the addon is there, else by umount(8); users who may not, by fusermount3. */
-  readonly method?: 'addon' | 'command' | 'fusermount';
+  readonly method?: 'addon' | 'command' | 'fusermount' | undefined;
 }
 
 /**

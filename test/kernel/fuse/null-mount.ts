@@ -6,6 +6,7 @@ import { PROJECT_ROOT, type Daemon, type KernelSandbox } from '../../helpers/ker
 const BUILD = join(PROJECT_ROOT, 'dist/bench');
 export const NULL_MAIN = join(BUILD, 'bench/nullfs/null-main.js');
 export const NULL_SUPERVISOR = join(PROJECT_ROOT, 'test/kernel/fuse/supervisor.js');
+export const NULL_PROBE = join(PROJECT_ROOT, 'test/kernel/fuse/probe.js');
 
 /** Reads the file whose READ is never answered. */
 export const READ_HANGING = 'cat mnt/.hang & echo $! > reader.pid; wait $!';
