@@ -122,10 +122,13 @@ function copyAndVerify() {
   const present = SOURCES.filter((name) => existsSync(join(ROOT, name)));
   const target = join(MNT, 'curvefs');
   console.log(`copying ${present.join(', ')} to ${target}`);
-  run('mkdir', target);
-  run('cp', '-a', '--', ...present.map((name) => join(ROOT, name)), target);
-  const list = spawnSync('find', [...present, '-type', 'f', '-print0'], { cwd: ROOT, maxBuffer: 2 ** 28 });
-  const sums = spawnSync('xargs', ['-0', 'sha256sum', '--'], { cwd: ROOT, input: list.stdout, maxBuffer: 2 ** 28 });
+  // by way of a snapshot: somebody may be editing the sources
+  const snapshot = join(DEMO, 'snapshot');
+  mkdirSync(snapshot);
+  run('cp', '-a', '--', ...present.map((name) => join(ROOT, name)), snapshot);
+  run('cp', '-a', '--', snapshot, target);
+  const list = spawnSync('find', [...present, '-type', 'f', '-print0'], { cwd: snapshot, maxBuffer: 2 ** 28 });
+  const sums = spawnSync('xargs', ['-0', 'sha256sum', '--'], { cwd: snapshot, input: list.stdout, maxBuffer: 2 ** 28 });
   if (sums.status !== 0) throw new Error('the sources cannot be read');
   const sumsFile = join(DEMO, 'sha256sums');
   writeFileSync(sumsFile, sums.stdout);
