@@ -1,33 +1,17 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { KernelSandbox, PROJECT_ROOT, type Daemon, type RunResult } from './kernel.js';
-import type { TestStore } from './test-store.js';
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type Daemon, KernelSandbox, PROJECT_ROOT, type RunResult } from './kernel.js';
+import { fileStore, type TestStore } from './test-store.js';
 
-export const CURVEFS = join(PROJECT_ROOT, 'tools', 'curvefs');
-export const MOUNT_HELPER = join(PROJECT_ROOT, 'mount.curvefs');
-
-const READY_MAX_MS = 30_000;
-const MOUNT_MAX_MS = 30_000;
-const UMOUNT_MAX_MS = 120_000;
-const STOP_MAX_MS = 30_000;
-const POLL_MS = 50;
+/** The built programs. */
+const DIST = process.env['CURVEFS_TEST_DIST'] ?? join(PROJECT_ROOT, 'dist');
+export const CURVEFS = `'${process.execPath}' --enable-source-maps '${join(DIST, 'bin', 'curvefs.js')}'`;
 
 export interface ClusterOptions {
-  /** More flags of `curvefs standalone`. */
-  readonly flags?: readonly string[];
-  readonly credentialsFile?: string | undefined;
-}
-
-export interface MountOptions {
-  /** Mountpoint, made when missing; by default `mnt` in the sandbox. */
-  readonly at?: string;
-  /** Cache directory; a fresh one for every mount by default. */
-  readonly cacheDir?: string;
-  /** More `-o` options. */
-  readonly options?: string;
-  /** Directory of the filesystem to mount. */
-  readonly subdir?: string;
-  readonly credentialsFile?: string | undefined;
+  /** More flags of `fs create`, for the filesystem that every cluster has. */
+  readonly fsOptions?: string;
+  /** Makes the store that filesystems go on, a `file://` store when it is not given; `dir` is the sandbox's. */
+  readonly openStore?: (dir: string) => Promise<TestStore>;
 }
 
 /** A process of the sandbox's mount namespace. */
@@ -36,43 +20,49 @@ export interface SandboxProcess {
   readonly command: string;
 }
 
+export interface MountOptions {
+  /** `-o` list beside cache_dir. */
+  readonly options?: string;
+  /** Below the filesystem's root. */
+  readonly subdir?: string;
+  /** Another filesystem than the one that every cluster has. */
+  readonly fsName?: string;
+  /** Directory of journal and block cache in the sandbox; one of the mountpoint's own when it is not given. */
+  readonly cacheDir?: string;
+}
+
 /**
- * `curvefs standalone` and mounts in a private mount namespace, everything under one scratch directory: database, caches, logs and control sockets
- * (CURVEFS_RUN_DIR). The test process never touches a mount; commands run in the namespace with a time-out. `close` ends what is still there, by the
- * namespace: the daemons of mounts are nobody's children.
- *
- *     const cluster = await Cluster.start();
- *     await cluster.createFs('demo', fileStore(cluster.box.path('objects')));
- *     const mnt = await cluster.mount('demo');
- *     await cluster.box.sh(`echo hello > ${mnt}/file`);
- *     await cluster.umount(mnt);
- *     await cluster.close();
+ * A service and its mounts for one test file, in a mount namespace of its own: `curvefs standalone` on free ports, a filesystem on a `file://` store, and any number of
+ * mounts of it. Another store can be given. The test process never touches a mount. `close` ends everything, whatever state the tests left.
  */
 export class Cluster {
   readonly box: KernelSandbox;
-  readonly dataDir: string;
-  readonly #namespace: string;
-  readonly #flags: readonly string[];
-  #service: Daemon | undefined;
-  #address = '127.0.0.1:0';
-  #caches = 0;
+  readonly fsName = 'test';
+  readonly store: TestStore;
+  #service: Daemon;
+  #address: string;
+  readonly #mountpoints = new Set<string>();
+  readonly #logs = new Set<string>();
 
-  private constructor(box: KernelSandbox, namespace: string, flags: readonly string[]) {
+  private constructor(box: KernelSandbox, store: TestStore, service: Daemon, address: string) {
     this.box = box;
-    this.#namespace = namespace;
-    this.#flags = flags;
-    this.dataDir = box.path('data');
+    this.store = store;
+    this.#service = service;
+    this.#address = address;
   }
 
-  static async start(opts: ClusterOptions = {}): Promise<Cluster> {
+  static async create(options: ClusterOptions = {}): Promise<Cluster> {
     const box = await KernelSandbox.create();
+    let store: TestStore | undefined;
     try {
-      const namespace = (await box.sh('readlink /proc/self/ns/mnt')).trim();
-      const credentials = opts.credentialsFile === undefined ? [] : ['--credentials', opts.credentialsFile];
-      const cluster = new Cluster(box, namespace, [...credentials, ...(opts.flags ?? [])]);
-      await cluster.startService();
+      store = (await options.openStore?.(box.dir)) ?? fileStore(box.path('store'));
+      const service = startService(box, '127.0.0.1:0', store);
+      const address = (await service.waitFor(/ready on (\S+)/, 30_000))[1]!;
+      const cluster = new Cluster(box, store, service, address);
+      await cluster.createFs(cluster.fsName, options.fsOptions);
       return cluster;
     } catch (error) {
+      await store?.stop();
       await box.close();
       throw error;
     }
@@ -83,162 +73,152 @@ export class Cluster {
     return this.#address;
   }
 
-  get servicePid(): number | undefined {
-    return this.#service?.child.pid;
+  source(subdir = '', fsName = this.fsName): string {
+    return `${this.#address}:/${fsName}${subdir === '' ? '' : `/${subdir}`}`;
   }
 
-  /** What every process of ours is started with. */
-  get env(): NodeJS.ProcessEnv {
-    return { CURVEFS_RUN_DIR: this.box.path('run'), XDG_CACHE_HOME: this.box.path('home') };
+  /** Creates a filesystem whose objects lie under its name in the store; throws with the reason. */
+  async createFs(name: string, flags = ''): Promise<void> {
+    const args = [...this.store.createFlags(name), ...credentialsFlags(this.store)].join(' ');
+    const result = await this.curvefs(`fs create ${name} --mds ${this.#address} ${args} ${flags}`);
+    if (result.status !== 0) throw new Error(`fs create: ${result.status}: ${result.stderr}`);
   }
 
-  /** Starts the service, at the address that it had before. */
-  async startService(): Promise<void> {
-    const log = this.box.path('service.log');
-    const args = ['standalone', '--data-dir', this.dataDir, '--listen', this.#address, '--log', log, ...this.#flags];
-    const service = this.box.spawn(CURVEFS, args, { env: this.env });
-    this.#service = service;
-    const [, address] = await service
-      .waitFor(/^curvefs standalone ready on (\S+)$/m, READY_MAX_MS)
-      .catch((error: unknown) => {
-        throw new Error(`the service does not start: ${tail(log)}`, { cause: error });
-      });
-    this.#address = address!;
+  /** Where a mount keeps journal and block cache. */
+  cacheDir(name: string): string {
+    return this.box.path('cache', name);
   }
 
-  /** Ends the service; resolves with its exit code. */
-  async stopService(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> {
-    const service = this.#service;
-    this.#service = undefined;
-    service?.kill(signal);
-    return service?.stopped(STOP_MAX_MS);
-  }
-
-  /** Runs the admin tool in the namespace. */
-  curvefs(args: readonly string[], timeoutMs = 60_000): Promise<RunResult> {
-    return this.box.run([CURVEFS, ...args].map(quote).join(' '), { timeoutMs, env: this.env });
-  }
-
-  async createFs(name: string, store: TestStore, flags: readonly string[] = []): Promise<void> {
-    const credentials = store.credentialsFile === undefined ? [] : ['--credentials', store.credentialsFile];
-    succeeded(
-      await this.curvefs([
-        ...['fs', 'create', name, '--mds', this.#address],
-        ...[...store.createFlags(name), ...credentials, ...flags],
-      ]),
+  /** Mounts at `name` in the sandbox; returns how the command ended. */
+  async tryMount(name: string, options: MountOptions = {}): Promise<RunResult> {
+    const mountpoint = this.box.mkdir(name);
+    const cacheDir = options.cacheDir ?? this.cacheDir(basename(name));
+    mkdirSync(cacheDir, { recursive: true });
+    this.#mountpoints.add(mountpoint);
+    this.#logs.add(join(cacheDir, 'mount.log'));
+    const list = [
+      `cache_dir=${cacheDir}`,
+      'mount_timeout=30s',
+      ...(this.store.credentialsFile === undefined ? [] : [`credentials=${this.store.credentialsFile}`]),
+      ...(options.options === undefined ? [] : [options.options]),
+    ];
+    return this.curvefs(
+      `mount '${this.source(options.subdir, options.fsName)}' '${mountpoint}' -o '${list.join(',')}'`,
     );
   }
 
-  /** Mounts a filesystem and returns the mountpoint. */
-  async mount(name: string, opts: MountOptions = {}): Promise<string> {
-    const at = opts.at ?? this.box.path('mnt');
-    await this.box.sh(`mkdir -p ${quote(at)}`);
-    const result = await this.tryMount(name, { ...opts, at });
-    if (result.status !== 0) throw new Error(`mount ${name}: ${describe(result)}`);
-    return at;
+  /** Mounts, or throws with what the command and the log say. */
+  async mount(name: string, options: MountOptions = {}): Promise<void> {
+    const result = await this.tryMount(name, options);
+    if (result.status === 0) return;
+    throw new Error(`mount: ${result.timedOut ? 'time-out' : result.status}: ${result.stderr}\n${this.log(name)}`);
   }
 
-  /** As {@link mount}, for mounts that are expected to fail. */
-  tryMount(name: string, opts: MountOptions & { readonly at: string }): Promise<RunResult> {
-    const source = `${this.#address}:/${name}${opts.subdir === undefined ? '' : `/${opts.subdir}`}`;
-    return this.curvefs(['mount', source, opts.at, '-o', this.mountOptions(opts)], MOUNT_MAX_MS);
+  /** Drains and unmounts; throws with the reason. */
+  async umount(name: string, flags = ''): Promise<void> {
+    const result = await this.curvefs(`umount ${flags} '${this.box.path(name)}'`, 60_000);
+    if (result.status !== 0) throw new Error(`umount: ${result.status}: ${result.stderr}\n${this.log(name)}`);
   }
 
-  /** The `-o` list of a mount: a cache directory of its own, the log in it, credentials. */
-  mountOptions(opts: MountOptions = {}): string {
-    const cacheDir = opts.cacheDir ?? this.newCacheDir();
-    const list = [`cache_dir=${cacheDir}`];
-    if (opts.credentialsFile !== undefined) list.push(`credentials=${opts.credentialsFile}`);
-    if (opts.options !== undefined) list.push(opts.options);
-    return list.join(',');
+  /** The tool, in the sandbox. */
+  curvefs(args: string, timeoutMs = 45_000): Promise<RunResult> {
+    return this.box.run(`${CURVEFS} ${args}`, { timeoutMs, env: { CURVEFS_RUN_DIR: this.box.path('run') } });
   }
 
-  /** The path of a cache directory that does not exist yet. */
-  newCacheDir(): string {
-    this.#caches += 1;
-    return this.box.path(`cache-${this.#caches}`);
+  /** The last lines of a mount's log. */
+  log(name: string, lines = 30): string {
+    const path = join(this.cacheDir(basename(name)), 'mount.log');
+    return existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(-lines).join('\n') : '(no log)';
   }
 
-  /** `curvefs umount`: uploads everything, unmounts, and waits until the mount's processes are gone. */
-  async umount(at = this.box.path('mnt')): Promise<void> {
-    succeeded(await this.curvefs(['umount', at], UMOUNT_MAX_MS));
+  /** Pid of the latest process of the mount whose log lines name this module. */
+  pidOf(name: string, module: 'supervisor' | 'worker'): number {
+    const path = join(this.cacheDir(basename(name)), 'mount.log');
+    const pids = pidsIn(path, (line) => String(line['module']).startsWith(module));
+    const pid = pids.at(-1);
+    if (pid === undefined) throw new Error(`no ${module} in ${path}`);
+    return pid;
   }
 
-  /** The processes of mounts that live in the namespace: supervisors and workers. */
+  /** Ends the service as a crash would, and starts it again on the same address. */
+  async restartService(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    await this.stopService(signal);
+    this.#service = startService(this.box, this.#address, this.store);
+    await this.#service.waitFor(/ready on (\S+)/, 30_000);
+  }
+
+  /** Ends the service; resolves with its exit code. */
+  stopService(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> {
+    this.#service.kill(signal);
+    return this.#service.stopped();
+  }
+
+  /** The supervisors and workers that are there, whatever the logs say. */
   mountProcesses(): SandboxProcess[] {
-    return this.#processes().filter(({ command }) => /\/bin\/(supervisor|worker)\.js/.test(command));
-  }
-
-  /** Waits until no supervisor or worker is left in the namespace. */
-  async waitNoMountProcesses(timeoutMs = 15_000): Promise<void> {
-    await waitFor(() => this.mountProcesses().length === 0, timeoutMs).catch(() => {
-      throw new Error(`still there after ${timeoutMs} ms: ${JSON.stringify(this.mountProcesses())}`);
-    });
-  }
-
-  /** Control sockets of mounts. */
-  sockets(): string[] {
-    try {
-      return readdirSync(this.box.path('run'));
-    } catch {
-      return [];
-    }
-  }
-
-  /** The last lines of all logs of mounts and of the service, for the message of a failure. */
-  async logs(): Promise<string> {
-    const { stdout } = await this.box.run('tail -n 20 service.log cache-*/mount.log 2>/dev/null');
-    return stdout;
-  }
-
-  /** Ends everything, by force where it must be, and removes the scratch directory. Throws when something did not end by itself. */
-  async close(): Promise<void> {
-    const stuck: string[] = [];
-    for (const at of this.#ownMounts()) {
-      const result = await this.curvefs(['umount', at], STOP_MAX_MS);
-      if (result.status !== 0) stuck.push(`umount ${at}: ${describe(result)}`);
-    }
-    const code = this.#service === undefined ? 0 : await this.stopService();
-    if (code !== 0) stuck.push(`the service ended with ${code}`);
-    for (const { pid, command } of this.mountProcesses()) {
-      stuck.push(`left running: ${command}`);
-      process.kill(pid, 'SIGKILL');
-    }
-    for (const at of this.#ownMounts()) await this.box.run(`umount -i -l ${quote(at)}`);
-    const logs = stuck.length === 0 ? '' : await this.logs();
-    await this.box.close();
-    if (stuck.length > 0) throw new Error(`${stuck.join('\n')}\n${logs}`);
-  }
-
-  /** Mountpoints of type fuse.curvefs below the scratch directory, deepest first. */
-  #ownMounts(): string[] {
-    const table = readFileSync(`/proc/${this.box.pid}/mounts`, 'utf8').trim().split('\n');
-    return table
-      .map((line) => line.split(' '))
-      .filter(([, at, type]) => type === 'fuse.curvefs' && at!.startsWith(this.box.dir))
-      .map(([, at]) => at!.replaceAll(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8))))
-      .reverse();
-  }
-
-  #processes(): SandboxProcess[] {
+    const namespace = readlinkSync(`/proc/${this.box.pid}/ns/mnt`);
     const found: SandboxProcess[] = [];
-    for (const entry of readdirSync('/proc')) {
-      if (!/^\d+$/.test(entry)) continue;
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
       try {
-        if (readlinkSync(`/proc/${entry}/ns/mnt`) !== this.#namespace) continue;
-        const command = readFileSync(`/proc/${entry}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-        found.push({ pid: Number(entry), command });
+        if (readlinkSync(`/proc/${pid}/ns/mnt`) !== namespace) continue;
+        const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1').replaceAll('\0', ' ').trim();
+        if (/bin\/(supervisor|worker)\.js/.test(command)) found.push({ pid: Number(pid), command });
       } catch {
-        // it ended meanwhile
+        // It has ended meanwhile.
       }
     }
     return found;
   }
+
+  /** Waits until no process of a mount is left, nor any control socket. */
+  async waitNothingLeft(timeoutMs = 15_000): Promise<void> {
+    const run = this.box.path('run');
+    const left = (): readonly unknown[] => [...this.mountProcesses(), ...(existsSync(run) ? readdirSync(run) : [])];
+    await waitFor(() => left().length === 0, timeoutMs).catch(() => {
+      throw new Error(`left behind after ${timeoutMs} ms: ${JSON.stringify(left())}`);
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const mountpoint of this.#mountpoints) {
+      if (this.box.isMounted(mountpoint)) await this.curvefs(`umount --lazy --timeout 0 '${mountpoint}'`, 20_000);
+      await this.box.unmount(mountpoint);
+    }
+    for (const log of this.#logs) for (const pid of pidsIn(log, () => true)) killOurs(pid);
+    for (const { pid } of this.mountProcesses()) killOurs(pid);
+    await this.box.close();
+    await this.store.stop();
+  }
 }
 
-/** One word of a shell command. */
-export function quote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+function startService(box: KernelSandbox, listen: string, store: TestStore): Daemon {
+  const args = ['standalone', '--data-dir', box.path('service'), '--listen', listen, '--metrics', '127.0.0.1:0'];
+  args.push(...credentialsFlags(store));
+  return box.spawn(process.execPath, ['--enable-source-maps', join(DIST, 'bin', 'curvefs.js'), ...args]);
+}
+
+function pidsIn(log: string, wanted: (line: Readonly<Record<string, unknown>>) => boolean): number[] {
+  if (!existsSync(log)) return [];
+  const pids: number[] = [];
+  for (const text of readFileSync(log, 'utf8').split('\n')) {
+    if (!text.startsWith('{')) continue;
+    const line = JSON.parse(text) as Readonly<Record<string, unknown>>;
+    if (wanted(line) && typeof line['pid'] === 'number' && !pids.includes(line['pid'])) pids.push(line['pid']);
+  }
+  return pids;
+}
+
+/** Kills a process of a mount that is still there; a pid that has become another process's is left alone. */
+function killOurs(pid: number): void {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'latin1');
+    if (/bin\/(supervisor|worker)\.js/.test(command)) process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended: nothing to do.
+  }
+}
+
+function credentialsFlags(store: TestStore): string[] {
+  return store.credentialsFile === undefined ? [] : ['--credentials', store.credentialsFile];
 }
 
 /** Polls a condition for which nothing offers an event. */
@@ -246,24 +226,6 @@ export async function waitFor(condition: () => boolean | Promise<boolean>, timeo
   const deadline = Date.now() + timeoutMs;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`the condition did not hold within ${timeoutMs} ms`);
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
-/** How a command ended, in words. */
-export function describe(result: RunResult): string {
-  const end = result.timedOut ? 'time-out' : `exit code ${result.status}`;
-  return `${end}: ${result.stdout}${result.stderr}`;
-}
-
-function succeeded(result: RunResult): void {
-  if (result.status !== 0) throw new Error(describe(result));
-}
-
-function tail(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').split('\n').slice(-20).join('\n');
-  } catch {
-    return 'no log';
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
