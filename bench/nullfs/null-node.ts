@@ -6,11 +6,11 @@ export const S_IFDIR = 0o040000;
 export const S_IFLNK = 0o120000;
 
 const BLOCK_BYTES = 1 << 17;
+const ZEROS = Buffer.alloc(BLOCK_BYTES);
 
 /** Content in blocks of 128 KiB; a missing one is a hole. */
 class Content {
   readonly #blocks: (Buffer | undefined)[] = [];
-  readonly #zeros = Buffer.alloc(BLOCK_BYTES);
   size = 0;
 
   write(offset: number, data: Uint8Array): void {
@@ -33,7 +33,7 @@ class Content {
     for (let at = offset; at < end;) {
       const start = at % BLOCK_BYTES;
       const take = Math.min(BLOCK_BYTES - start, end - at);
-      chunks.push((this.#blocks[Math.floor(at / BLOCK_BYTES)] ?? this.#zeros).subarray(start, start + take));
+      chunks.push((this.#blocks[Math.floor(at / BLOCK_BYTES)] ?? ZEROS).subarray(start, start + take));
       at += take;
     }
     return chunks;
