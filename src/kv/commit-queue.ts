@@ -47,7 +47,7 @@ export class CommitQueue<S> {
   /** The running or scheduled flush loop. */
   #running: Promise<void> | undefined;
   #syncTimer: NodeJS.Timeout | undefined;
-  /** True when relaxed commits are written and not synced. */
+  /** True when batches were issued that no sync covers. */
   #unsynced = false;
   /** Set once no commit can succeed any more. */
   #end: KvError | undefined;
@@ -76,6 +76,7 @@ export class CommitQueue<S> {
         this.#start();
         return;
       }
+      this.#unsynced = true;
       this.#queue.push({ durable, resolve, reject });
       this.#start();
     });
@@ -128,11 +129,12 @@ export class CommitQueue<S> {
       this.#queue = [];
       try {
         const state = this.#target.write();
-        if (group.some((waiter) => waiter.durable)) {
+        if (!group.some((waiter) => waiter.durable)) this.#syncLater();
+        else if (this.#unsynced) {
           const synced = this.#sync();
           if (isPromise(synced)) await synced;
           if (this.#end !== undefined) throw this.#end;
-        } else this.#syncLater();
+        }
         this.#target.publish(state);
       } catch (error) {
         this.#rejectAll(group, asKvError(error));
@@ -171,7 +173,6 @@ export class CommitQueue<S> {
   }
 
   #syncLater(): void {
-    this.#unsynced = true;
     this.#syncTimer ??= setTimeout(() => {
       // its failure fails the engine; there is no waiter to tell
       this.barrier().catch(() => undefined);

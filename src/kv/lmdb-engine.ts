@@ -34,7 +34,7 @@ export interface LmdbEngineOptions {
   readonly flushIntervalMs?: number;
   /** Committed batches that are not applied to the tree: commits wait at this many bytes. */
   readonly backlogBytesMax?: number;
-  /** A layer is applied when it holds this much, or is this old. */
+  /** A layer is applied when it holds this much and none is before it (else it grows to a quarter of the backlog), or when it is this old. */
   readonly layerBytes?: number;
   readonly layerAgeMs?: number;
 }
@@ -78,6 +78,7 @@ export class LmdbEngine implements KvEngine {
   // Constants
   readonly #opts: LmdbEngineOptions;
   readonly #layerBytes: number;
+  readonly #layerBytesMax: number;
 
   // Mutable state
   readonly #buffer = new LogBuffer();
@@ -110,6 +111,7 @@ export class LmdbEngine implements KvEngine {
     this.#tree = parts.tree;
     this.#log = parts.log;
     this.#layerBytes = opts.layerBytes ?? 512 << 10;
+    this.#layerBytesMax = backlogBytesMax(opts) / 4;
     this.#lastSequence = parts.lastSequence;
     this.#limitBytes = opts.limitBytes;
     this.#visible = { sealed: [], head: this.#head.view(), lastSequence: parts.lastSequence };
@@ -268,7 +270,8 @@ export class LmdbEngine implements KvEngine {
 
   /** Commits wait while the tree is too far behind the log. */
   #room(): Promise<void> | undefined {
-    return this.#applier.waitingBytes > backlogBytesMax(this.#opts) ? this.#applier.next() : undefined;
+    const behind = !this.#applier.isIdle && this.#backlogBytes > backlogBytesMax(this.#opts);
+    return behind ? this.#applier.next() : undefined;
   }
 
   #write(): State {
@@ -283,7 +286,9 @@ export class LmdbEngine implements KvEngine {
         throw failure;
       }
     });
-    if (this.#head.bytes >= this.#layerBytes) this.#sealHead();
+    if (this.#head.bytes >= this.#layerBytes && (this.#applier.isIdle || this.#head.bytes >= this.#layerBytesMax)) {
+      this.#sealHead();
+    }
     return { sealed: this.#sealed.slice(), head: this.#head.view(), lastSequence: this.#lastSequence };
   }
 

@@ -32,10 +32,8 @@ export class TreeApplier {
     this.#events = events;
   }
 
-  get waitingBytes(): number {
-    let bytes = 0;
-    for (const layer of this.#waiting) bytes += layer.bytes;
-    return bytes;
+  get isIdle(): boolean {
+    return this.#running === undefined;
   }
 
   /** Takes a layer to apply; one that it has or had already is ignored. */
