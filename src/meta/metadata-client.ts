@@ -260,7 +260,7 @@ export class MetadataClient implements Metadata {
       ? this.#readPage(ino, afterCookie, withAttrs, signal)
       : interruptible(ahead, signal));
     const last = page.entries.at(-1);
-    if (!page.end && last !== undefined) {
+    if (!page.end && last !== undefined && this.entryTimeoutSec > 0) {
       const next = { afterCookie: last.cookie, withAttrs, moment: this.#cache.moment, sentAt: this.#policy.now() };
       this.#pages.put(ino, { ...next, page: this.#readPage(ino, last.cookie, withAttrs, undefined) });
     }

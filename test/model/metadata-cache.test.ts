@@ -32,6 +32,13 @@ type Step =
   | { who: 'own'; do: 'getattr' | 'list'; dir: number }
   | { who: 'stream'; do: 'execute' | 'settle' }
   | { who: 'stream'; do: 'deliver'; which: number }
+  | {
+      who: 'race';
+      question: 'lookup' | 'list';
+      change: 'create' | 'mkdir' | 'unlink' | 'rmdir';
+      dir: number;
+      name: number;
+    }
   | { who: 'time'; ms: number };
 
 const n = fc.nat({ max: 1 });
@@ -62,6 +69,16 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 4,
     arbitrary: fc.record({ who: fc.constant('stream'), do: fc.constant('deliver'), which: fc.nat({ max: 2 }) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      who: fc.constant('race'),
+      question: fc.constantFrom('lookup', 'list'),
+      change: fc.constantFrom('create', 'mkdir', 'unlink', 'rmdir'),
+      dir: n,
+      name: n,
+    }),
   },
   { weight: 4, arbitrary: fc.record({ who: fc.constant('time'), ms: fc.constantFrom(1, 600, 1001) }) },
 );
@@ -267,6 +284,16 @@ async function run(steps: readonly Step[]): Promise<void> {
     if (step.who === 'time') {
       await stream.drain();
       nowMs += step.ms;
+    } else if (step.who === 'race') {
+      // A question is executed before a change of ours, and answered after it.
+      await stream.drain();
+      void act(client, { ...step, who: 'own', do: step.question }).catch(settled);
+      void act(client, { ...step, who: 'own', do: step.change }).catch(settled);
+      stream.execute();
+      stream.execute();
+      stream.deliver(1);
+      probe();
+      stream.deliver();
     } else if (step.who === 'stream') stream[step.do]('which' in step ? step.which : 0);
     else if (step.who === 'own') void act(client, step).catch(settled);
     else {
