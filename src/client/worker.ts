@@ -1,12 +1,17 @@
+import { join } from 'node:path';
 import { systemClock } from '../common/clock.js';
 import { CloseStack } from '../common/close-stack.js';
 import { errorMessage } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { MountConfig } from '../config/mount-config.js';
 import type { MountData } from '../data/mount-data.js';
+import { openFileData } from '../data/open-file-data.js';
+import { SessionDir } from '../data/recovery/session-dir.js';
 import { createDevice } from '../fuse/device/create-device.js';
 import { DEFAULT_INIT_CONFIG } from '../fuse/session/negotiate.js';
+import { closeSession } from '../meta/session-registration.js';
 import { DirLock } from '../journal/dir-lock.js';
+import type { Metadata } from '../meta/metadata.js';
 import type { Observability } from '../observability/observability.js';
 import { Callers } from '../vfs/caller.js';
 import { CurveFileSystem } from '../vfs/curve-file-system.js';
@@ -15,9 +20,9 @@ import type { FileSystem } from '../vfs/file-system.js';
 import { FuseBridge } from './fuse-bridge.js';
 import { FuseNativeDriver, refuseUnsupported } from './fuse-native-driver.js';
 import type { KernelConnection } from './kernel-connection.js';
+import { KernelAttrCache } from './kernel-attr-cache.js';
 import { KernelDriver } from './kernel-driver.js';
 import { FUSE_FD } from './messages.js';
-import { openFileData } from './open-file-data.js';
 import { findFilesystem, openMetadata, resolveRoot } from './open-metadata.js';
 import { probeStorage } from './probe-storage.js';
 
@@ -112,25 +117,68 @@ export class Worker {
       probeStorage(found.fs.storage, probing, logger, signal),
     ]);
     const rootIno = await resolveRoot(meta, config, signal);
-    const data = await openFileData(config, meta, deps);
+    const data = await this.#openData(meta);
     this.#data = data;
+    const driverCache = new KernelAttrCache();
 
     const squash = { who: config.squash, uid: config.squashUid, gid: config.squashGid };
     // libfuse 2 has no caller to check: what cannot be known about the mounting user counts against it there.
     const kernelChecks = config.driver === 'kernel';
     const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks });
     const fs = new CurveFileSystem(
-      { meta, data, callers, clock },
+      { meta, data, callers, clock, driverCache },
       { readOnly: config.readOnly, rootIno, xattrs: !config.noXattr && kernelChecks, writeback: config.writeback },
     );
     metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
-    this.#connection = closing.use(await this.#connect(fs));
+    this.#connection = closing.use(await this.#connect(fs, driverCache));
     session.once('ended', (error) => {
+      if (this.#state === 'closed') return;
       logger.error('the metadata session has ended: operations fail until the filesystem is mounted anew', { error });
     });
   }
 
-  async #connect(fs: FileSystem): Promise<KernelConnection> {
+  async #openData(metadata: Metadata): Promise<MountData> {
+    const config = this.#config;
+    const { logger, metrics } = this.#observability;
+    await this.#endEarlierSessions(metadata);
+    const opened = await openFileData(
+      { metadata, clock: systemClock, logger, metrics },
+      {
+        cacheDir: config.cacheDir,
+        journalSizeBytes: config.journalSizeBytes,
+        // The journal and the block cache are under the lock of the whole cache directory.
+        lock: false,
+        storeOptions: { credentialsFile: config.credentials, concurrency: config.uploads + config.downloads },
+        workers: config.ioThreads,
+        writeback: config.writeback,
+        memoryCacheBytes: config.bufferSizeBytes / 2,
+        readAheadBytes: config.readAheadBytes,
+        cacheSizeBytes: config.cacheSizeBytes,
+        flushIntervalMs: config.uploadDelayMs,
+        uploadsMax: config.uploads,
+        compaction: !config.readOnly,
+      },
+    );
+    this.#closing.use(opened);
+    for (const report of opened.adopted) logger.info('took over the journal of an ended mount', { ...report });
+    return opened.data;
+  }
+
+  /**
+   * The lock on the cache directory says that whoever left a journal in it is dead, which the server would believe only after a time-out; until then
+   * the journal could not be adopted.
+   */
+  async #endEarlierSessions({ fs }: Metadata): Promise<void> {
+    for (const { session } of await SessionDir.list(join(this.#config.cacheDir, fs.uuid))) {
+      try {
+        await closeSession(fs.metaserver, fs.id, session);
+      } catch (error) {
+        this.#logger.info('an earlier session was not ended here', { session, error: errorMessage(error) });
+      }
+    }
+  }
+
+  async #connect(fs: FileSystem, driverCache: KernelAttrCache): Promise<KernelConnection> {
     const config = this.#config;
     const { logger, metrics } = this.#observability;
     const clock = systemClock;
@@ -151,6 +199,7 @@ export class Worker {
     };
     const kind = config.fuseDevice === 'auto' ? undefined : config.fuseDevice;
     const device = createDevice({ logger }, { fd: FUSE_FD, kind, maxWriteBytes: init.maxWriteBytes });
+    driverCache.bind(device);
     return new KernelDriver({ device, operations, logger, metrics, clock }, { init });
   }
 }

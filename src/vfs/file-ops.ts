@@ -1,5 +1,5 @@
 import { FsError } from '../common/fs-error.js';
-import { isPromise, type MaybePromise } from '../common/maybe-promise.js';
+import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { WriteOptions } from '../data/file-data.js';
 import type { ExtentMap } from '../meta/metadata.js';
 import type { Fh, Ino } from '../model/ids.js';
@@ -100,7 +100,12 @@ export class FileOps {
     if (!mayWriteBy(fh)) throw new FsError('EBADF', 'write by a handle that is not open for writing');
     if (offset + data.length > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `a write up to ${offset + data.length}`);
     if (data.length === 0) return;
-    return core.data.write(core.inner(request.ino), offset, data, new ContextWriteOptions(ctx, request));
+    const ino = core.inner(request.ino);
+    const options = new ContextWriteOptions(ctx, request);
+    const drops = options.killPriv && core.driverCache !== undefined && core.hasPrivileges(ino);
+    const written = core.data.write(ino, offset, data, options);
+    // The reply has no room for the new mode, and the kernel would show the old one until it asks again.
+    return drops ? mapMaybe(written, () => core.driverCache?.invalidateAttr(request.ino)) : written;
   }
 
   flush(ctx: VfsContext, outer: Ino, fh: Fh): MaybePromise<void> {
@@ -148,9 +153,13 @@ export class FileOps {
     }
   }
 
-  #truncate(ctx: VfsContext, who: Identity, ino: Ino, kill: boolean): Promise<InodeAttr> {
+  async #truncate(ctx: VfsContext, who: Identity, ino: Ino, kill: boolean): Promise<InodeAttr> {
+    const core = this.#core;
     const killPriv = kill || who.uid !== 0;
-    return this.#core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', killPriv });
+    const drops = killPriv && core.hasPrivileges(ino);
+    const attr = await core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', killPriv });
+    if (drops) await core.driverCache?.invalidateAttr(core.outer(ino));
+    return attr;
   }
 
   #opened(attr: InodeAttr, fh: Fh, flags: number, extents: ExtentMap | undefined): OpenReply {

@@ -3,9 +3,10 @@ import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.
 import type { FileData } from '../data/file-data.js';
 import type { Metadata } from '../meta/metadata.js';
 import { type Ino, ROOT_INO } from '../model/ids.js';
-import { type InodeAttr, isDirectory } from '../model/inode.js';
+import { type InodeAttr, isDirectory, S_ISGID, S_ISUID } from '../model/inode.js';
 import { type Identity, mayAccess, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
 import type { Callers } from './caller.js';
+import type { DriverCache } from './driver-cache.js';
 import { HandleTable } from './handle-table.js';
 import { OpenVersions } from './open-versions.js';
 import type { VfsContext } from './vfs-context.js';
@@ -24,6 +25,8 @@ export interface VfsDeps {
   readonly meta: Metadata;
   readonly data: FileData;
   readonly callers: Callers;
+  /** Undefined = the driver caches nothing. */
+  readonly driverCache?: DriverCache | undefined;
 }
 
 /** What is remembered of an open file. */
@@ -44,6 +47,7 @@ export class VfsCore {
   // Dependencies
   readonly meta: Metadata;
   readonly data: FileData;
+  readonly driverCache: DriverCache | undefined;
   readonly #callers: Callers;
   // Constants
   readonly opts: VfsOptions;
@@ -55,6 +59,7 @@ export class VfsCore {
   constructor(deps: VfsDeps, opts: VfsOptions) {
     this.meta = deps.meta;
     this.data = deps.data;
+    this.driverCache = deps.driverCache;
     this.#callers = deps.callers;
     this.opts = opts;
     this.#subdir = opts.rootIno !== ROOT_INO;
@@ -86,6 +91,12 @@ export class VfsCore {
   attr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
     const attr = this.meta.getattr(ino, ctx.signal);
     return isPromise(attr) ? attr.then((got) => this.data.overlay(got)) : this.data.overlay(attr);
+  }
+
+  /** After a write or truncation that drops setuid: whether the mode, as far as known here, had something to drop. */
+  hasPrivileges(ino: Ino): boolean {
+    const known = this.meta.knownAttr(ino);
+    return known !== undefined && (known.mode & (S_ISUID | S_ISGID)) !== 0;
   }
 
   identify(ctx: VfsContext): Identity {
