@@ -88,6 +88,7 @@ NAPI_MODULE_INIT() {
       {"channelClose", channel_close},   {"mount", job_mount},             {"umount", job_umount},
       {"recvFd", job_recv_fd},
   };
+  if (hub_init(env) == NULL) return NULL;
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
     napi_value function;
     CHECK(napi_create_function(env, table[i].name, NAPI_AUTO_LENGTH, table[i].function, NULL, &function));

@@ -2,6 +2,7 @@
  * The curvefs native addon: what Node cannot do for a FUSE daemon.
  *
  *   channel.c  reading /dev/fuse from the event loop (uv_poll, with a short spin) and replying with writev
+ *   hub.c      bringing the results of threads to the event loop
  *   notify.c   notifications, which may block in the kernel, on threads of their own
  *   jobs.c     system calls that wait (mount, umount2, receiving an fd), each on a thread of its own
  *   addon.c    the rest, and the export table
@@ -37,14 +38,31 @@ static inline napi_value make_int(napi_env env, int64_t value) {
   return result;
 }
 
+/* What a thread brings to the event loop: the head of a structure of its own. */
+struct result {
+  struct result *next;
+  bool awaited; /* hub_await was called for it */
+  /* On the event loop; with env NULL when the environment is gone (then on any thread). Frees the result. */
+  void (*deliver)(napi_env env, struct result *result);
+};
+
+/* The way from threads to the event loop; one in each environment. */
+struct hub;
+napi_value hub_init(napi_env env); /* NULL with an exception when it fails */
+struct hub *hub_get(napi_env env);
+/* A thread holds the hub from before it starts until after its last post. */
+void hub_hold(struct hub *hub);
+void hub_drop(struct hub *hub);
+/* Keeps the process from exiting until one awaited result has been delivered. Event loop only. */
+void hub_await(struct hub *hub);
+void hub_post(struct hub *hub, struct result *result);
+
 /* Sends notifications of one lane. Made on first use, ends by itself after notify_lane_close. */
 struct notify_lane;
-struct notify_lane *notify_lane_new(int fd, napi_threadsafe_function done);
-/* Queues a copy of the message; 0 or a negative errno. */
-int notify_lane_push(struct notify_lane *lane, uint32_t id, const void *message, size_t length);
+struct notify_lane *notify_lane_new(int fd, struct hub *hub);
+/* Queues a copy of the message; the deferred is resolved with 0 or a positive errno. 0, or a negative errno and no answer. */
+int notify_lane_push(struct notify_lane *lane, const void *message, size_t length, napi_deferred deferred);
 void notify_lane_close(struct notify_lane *lane);
-/* The call_js callback of the `done` function: calls it with (id, errno). */
-void notify_done_js(napi_env env, napi_value callback, void *context, void *data);
 
 napi_value channel_open(napi_env env, napi_callback_info info);
 napi_value channel_read(napi_env env, napi_callback_info info);

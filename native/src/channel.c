@@ -36,7 +36,6 @@ struct channel {
   napi_ref reply_ref;
   char *reply_buffer;
   size_t reply_size;
-  napi_threadsafe_function notified;
   struct notify_lane *lanes[LANES];
   int spin_score;
   unsigned spin_chances;
@@ -65,7 +64,6 @@ static void channel_shut(struct channel *channel) {
   uv_close((uv_handle_t *)&channel->poll, on_poll_closed);
   for (int lane = 0; lane < LANES; lane++)
     if (channel->lanes[lane] != NULL) notify_lane_close(channel->lanes[lane]);
-  napi_release_threadsafe_function(channel->notified, napi_tsfn_release);
   napi_delete_reference(channel->env, channel->on_readable);
   napi_delete_reference(channel->env, channel->reply_ref);
   napi_async_destroy(channel->env, channel->context);
@@ -99,10 +97,10 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
   napi_close_handle_scope(env, scope);
 }
 
-/* channelOpen(fd, replyBuffer, onReadable(), onNotified(id, errno)): the channel. The descriptor stays the caller's to close, afterwards. */
+/* channelOpen(fd, replyBuffer, onReadable()): the channel. The descriptor stays the caller's to close, afterwards. */
 napi_value channel_open(napi_env env, napi_callback_info info) {
-  size_t argc = 4;
-  napi_value argv[4], name, result;
+  size_t argc = 3;
+  napi_value argv[3], name, result;
   int fd;
   void *reply;
   size_t reply_size;
@@ -131,8 +129,6 @@ napi_value channel_open(napi_env env, napi_callback_info info) {
     return NULL;
   }
   channel->poll.data = channel;
-  CHECK(napi_create_threadsafe_function(env, argv[3], NULL, name, 0, 1, NULL, NULL, channel, notify_done_js, &channel->notified));
-  CHECK(napi_unref_threadsafe_function(env, channel->notified));
   CHECK(napi_create_reference(env, argv[2], 1, &channel->on_readable));
   CHECK(napi_create_reference(env, argv[1], 1, &channel->reply_ref));
   CHECK(napi_async_init(env, NULL, name, &channel->context));
@@ -249,23 +245,27 @@ napi_value channel_reply(napi_env env, napi_callback_info info) {
   return make_int(env, result);
 }
 
-/* channelNotify(channel, id, message, lane): 0 or a negative errno; onNotified(id, errno) follows only after 0. */
+/* channelNotify(channel, message, lane): a promise of 0 or a positive errno. */
 napi_value channel_notify(napi_env env, napi_callback_info info) {
-  size_t argc = 4;
-  napi_value argv[4];
-  uint32_t id, lane;
+  size_t argc = 3;
+  napi_value argv[3], promise;
+  napi_deferred deferred;
+  uint32_t lane;
   void *message;
   size_t length;
   CHECK(napi_get_cb_info(env, info, &argc, argv, NULL, NULL));
   struct channel *channel = get_channel(env, argv[0]);
   if (channel == NULL) return NULL;
-  CHECK(napi_get_value_uint32(env, argv[1], &id));
-  CHECK(napi_get_buffer_info(env, argv[2], &message, &length));
-  CHECK(napi_get_value_uint32(env, argv[3], &lane));
-  if (lane >= LANES) return make_int(env, -EINVAL);
-  if (channel->lanes[lane] == NULL) channel->lanes[lane] = notify_lane_new(channel->fd, channel->notified);
-  if (channel->lanes[lane] == NULL) return make_int(env, -ENOMEM);
-  return make_int(env, notify_lane_push(channel->lanes[lane], id, message, length));
+  CHECK(napi_get_buffer_info(env, argv[1], &message, &length));
+  CHECK(napi_get_value_uint32(env, argv[2], &lane));
+  CHECK(napi_create_promise(env, &deferred, &promise));
+  int failed = -EINVAL;
+  if (lane < LANES) {
+    if (channel->lanes[lane] == NULL) channel->lanes[lane] = notify_lane_new(channel->fd, hub_get(env));
+    failed = channel->lanes[lane] == NULL ? -ENOMEM : notify_lane_push(channel->lanes[lane], message, length, deferred);
+  }
+  if (failed != 0) napi_resolve_deferred(env, deferred, make_int(env, -failed));
+  return promise;
 }
 
 static napi_value with_channel(napi_env env, napi_callback_info info, int (*action)(struct channel *)) {

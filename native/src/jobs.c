@@ -13,13 +13,14 @@
 #include <unistd.h>
 
 struct job {
+  struct result base;
   int64_t (*run)(struct job *);
   int64_t result;
   char *text[4];
   unsigned long flags;
   int fd;
   napi_deferred deferred;
-  napi_threadsafe_function done;
+  struct hub *hub;
 };
 
 static void job_free(struct job *job) {
@@ -27,35 +28,36 @@ static void job_free(struct job *job) {
   free(job);
 }
 
-static void *job_main(void *data) {
-  struct job *job = data;
-  napi_threadsafe_function done = job->done;
-  job->result = job->run(job);
-  if (napi_call_threadsafe_function(done, job, napi_tsfn_blocking) != napi_ok) job_free(job);
-  napi_release_threadsafe_function(done, napi_tsfn_release);
-  return NULL;
-}
-
-static void job_done_js(napi_env env, napi_value callback, void *context, void *data) {
-  (void)callback;
-  (void)context;
-  struct job *job = data;
+static void job_deliver(napi_env env, struct result *result) {
+  struct job *job = (struct job *)result;
   if (env != NULL) napi_resolve_deferred(env, job->deferred, make_int(env, job->result));
   job_free(job);
 }
 
+static void *job_main(void *data) {
+  struct job *job = data;
+  struct hub *hub = job->hub;
+  job->result = job->run(job);
+  hub_post(hub, &job->base);
+  hub_drop(hub);
+  return NULL;
+}
+
 /* Starts the job; the promise resolves with its result. */
 static napi_value job_start(napi_env env, struct job *job) {
-  napi_value promise, name;
+  napi_value promise;
   pthread_t thread;
   sigset_t all, before;
-  if (napi_create_promise(env, &job->deferred, &promise) != napi_ok ||
-      napi_create_string_utf8(env, "curvefs:job", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_threadsafe_function(env, NULL, NULL, name, 1, 1, NULL, NULL, NULL, job_done_js, &job->done) != napi_ok) {
+  if (napi_create_promise(env, &job->deferred, &promise) != napi_ok) {
     job_free(job);
-    napi_throw_error(env, NULL, "curvefs: cannot start a thread's job");
+    napi_throw_error(env, NULL, "curvefs: cannot make a promise");
     return NULL;
   }
+  job->base.deliver = job_deliver;
+  job->base.awaited = true;
+  job->hub = hub_get(env);
+  hub_hold(job->hub);
+  hub_await(job->hub);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int failed = pthread_create(&thread, NULL, job_main, job);
@@ -63,9 +65,10 @@ static napi_value job_start(napi_env env, struct job *job) {
   if (failed == 0) {
     pthread_detach(thread);
   } else {
-    napi_resolve_deferred(env, job->deferred, make_int(env, -failed));
-    napi_release_threadsafe_function(job->done, napi_tsfn_release);
-    job_free(job);
+    struct hub *hub = job->hub;
+    job->result = -failed;
+    hub_post(hub, &job->base);
+    hub_drop(hub);
   }
   return promise;
 }

@@ -12,8 +12,9 @@
 #include <unistd.h>
 
 struct message {
+  struct result result;
   struct message *next;
-  uint32_t id;
+  napi_deferred deferred;
   int error;
   size_t length;
   char bytes[];
@@ -26,8 +27,14 @@ struct notify_lane {
   struct message **last;
   bool closed;
   int fd; /* our own, so that a blocked write cannot hit a descriptor number that was reused */
-  napi_threadsafe_function done;
+  struct hub *hub;
 };
+
+static void message_deliver(napi_env env, struct result *result) {
+  struct message *message = (struct message *)result;
+  if (env != NULL) napi_resolve_deferred(env, message->deferred, make_int(env, message->error));
+  free(message);
+}
 
 static void *lane_main(void *data) {
   struct notify_lane *lane = data;
@@ -51,10 +58,9 @@ static void *lane_main(void *data) {
       } while (written < 0 && errno == EINTR);
     }
     message->error = written < 0 ? errno : 0;
-    /* After the environment has gone nobody is told; the message is ours to free then. */
-    if (napi_call_threadsafe_function(lane->done, message, napi_tsfn_blocking) != napi_ok) free(message);
+    hub_post(lane->hub, &message->result);
   }
-  napi_release_threadsafe_function(lane->done, napi_tsfn_release);
+  hub_drop(lane->hub);
   close(lane->fd);
   pthread_mutex_destroy(&lane->lock);
   pthread_cond_destroy(&lane->wake);
@@ -62,36 +68,38 @@ static void *lane_main(void *data) {
   return NULL;
 }
 
-struct notify_lane *notify_lane_new(int fd, napi_threadsafe_function done) {
+struct notify_lane *notify_lane_new(int fd, struct hub *hub) {
   struct notify_lane *lane = calloc(1, sizeof *lane);
   if (lane == NULL) return NULL;
   pthread_mutex_init(&lane->lock, NULL);
   pthread_cond_init(&lane->wake, NULL);
   lane->last = &lane->first;
-  lane->done = done;
+  lane->hub = hub;
   lane->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   pthread_t thread;
   sigset_t all, before;
   sigfillset(&all);
-  bool acquired = lane->fd >= 0 && napi_acquire_threadsafe_function(done) == napi_ok;
+  hub_hold(hub);
   pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are for the main thread */
-  bool started = acquired && pthread_create(&thread, NULL, lane_main, lane) == 0;
+  bool started = lane->fd >= 0 && pthread_create(&thread, NULL, lane_main, lane) == 0;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   if (started) {
     pthread_detach(thread);
     return lane;
   }
-  if (acquired) napi_release_threadsafe_function(done, napi_tsfn_release);
+  hub_drop(hub);
   if (lane->fd >= 0) close(lane->fd);
   free(lane);
   return NULL;
 }
 
-int notify_lane_push(struct notify_lane *lane, uint32_t id, const void *bytes, size_t length) {
+int notify_lane_push(struct notify_lane *lane, const void *bytes, size_t length, napi_deferred deferred) {
   struct message *message = malloc(sizeof *message + length);
   if (message == NULL) return -ENOMEM;
+  message->result.awaited = false;
+  message->result.deliver = message_deliver;
   message->next = NULL;
-  message->id = id;
+  message->deferred = deferred;
   message->length = length;
   memcpy(message->bytes, bytes, length);
   pthread_mutex_lock(&lane->lock);
@@ -108,14 +116,4 @@ void notify_lane_close(struct notify_lane *lane) {
   lane->closed = true;
   pthread_cond_signal(&lane->wake);
   pthread_mutex_unlock(&lane->lock);
-}
-
-void notify_done_js(napi_env env, napi_value callback, void *context, void *data) {
-  (void)context;
-  struct message *message = data;
-  napi_value receiver, argv[2];
-  if (env != NULL && callback != NULL && napi_get_undefined(env, &receiver) == napi_ok &&
-      napi_create_uint32(env, message->id, &argv[0]) == napi_ok && napi_create_int32(env, message->error, &argv[1]) == napi_ok)
-    napi_call_function(env, receiver, callback, 2, argv, NULL);
-  free(message);
 }

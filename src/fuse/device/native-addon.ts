@@ -16,15 +16,10 @@ export interface NativeAddon {
   setIoFlusher(): number;
   /** [ours, the child's], or negative errnos. */
   socketPair(): [number, number];
-  channelOpen(
-    fd: number,
-    replyBuffer: Buffer,
-    onReadable: () => void,
-    onNotified: (id: number, errno: number) => void,
-  ): NativeChannel;
+  channelOpen(fd: number, replyBuffer: Buffer, onReadable: () => void): NativeChannel;
   channelRead(channel: NativeChannel, buffer: Buffer, spinUs: number): number;
   channelReply(channel: NativeChannel, headLength: number, chunks: readonly Uint8Array[] | undefined): number;
-  channelNotify(channel: NativeChannel, id: number, message: Buffer, lane: number): number;
+  channelNotify(channel: NativeChannel, message: Buffer, lane: number): Promise<number>;
   channelStart(channel: NativeChannel): number;
   channelStop(channel: NativeChannel): number;
   channelClose(channel: NativeChannel): number;

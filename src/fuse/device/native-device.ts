@@ -46,23 +46,16 @@ export class NativeDevice implements FuseDevice {
   readonly #idle: Buffer[] = [];
   #paused = false;
   #closed = false;
-  readonly #notifications = new Map<number, (errno: number) => void>();
-  #nextNotification = 0;
+  /** Resolvers of notifications on their way: one may stay blocked in the kernel for as long as the process lives. */
+  readonly #notifications = new Set<(errno: number) => void>();
 
   constructor(deps: { readonly addon: NativeAddon }, options: NativeDeviceOptions) {
     this.#addon = deps.addon;
     this.#options = options;
     this.#current = this.#newBuffer();
-    this.#channel = this.#addon.channelOpen(
-      options.fd,
-      this.replyBuffer,
-      () => {
-        this.#onReadable();
-      },
-      (id, errno) => {
-        this.#onNotified(id, errno);
-      },
-    );
+    this.#channel = this.#addon.channelOpen(options.fd, this.replyBuffer, () => {
+      this.#onReadable();
+    });
   }
 
   start(handler: DeviceHandler): void {
@@ -77,12 +70,15 @@ export class NativeDevice implements FuseDevice {
 
   notify(message: Uint8Array, lane: NotifyLane): Promise<number> {
     if (this.#closed) return Promise.resolve(ERRNO.ENODEV);
-    const id = this.#nextNotification;
-    this.#nextNotification = (id + 1) >>> 0;
     const bytes = Buffer.from(message.buffer, message.byteOffset, message.length);
-    const errno = -this.#addon.channelNotify(this.#channel, id, bytes, LANES[lane]);
-    if (errno !== 0) return Promise.resolve(errno);
-    return new Promise((resolve) => this.#notifications.set(id, resolve));
+    const sent = this.#addon.channelNotify(this.#channel, bytes, LANES[lane]);
+    return new Promise((resolve) => {
+      this.#notifications.add(resolve);
+      void sent.then((errno) => {
+        this.#notifications.delete(resolve);
+        resolve(errno);
+      });
+    });
   }
 
   recycle(buffer: Buffer): void {
@@ -105,7 +101,7 @@ export class NativeDevice implements FuseDevice {
     if (this.#closed) return Promise.resolve();
     this.#closed = true;
     this.#addon.channelClose(this.#channel);
-    for (const resolve of this.#notifications.values()) resolve(ERRNO.ENODEV);
+    for (const resolve of this.#notifications) resolve(ERRNO.ENODEV);
     this.#notifications.clear();
     closeSync(this.#options.fd);
     return Promise.resolve();
@@ -135,12 +131,6 @@ export class NativeDevice implements FuseDevice {
     this.#paused = true;
     this.#addon.channelStop(this.#channel);
     this.#handler?.onEnd(deviceEnd(errno));
-  }
-
-  #onNotified(id: number, errno: number): void {
-    const resolve = this.#notifications.get(id);
-    this.#notifications.delete(id);
-    resolve?.(errno);
   }
 }
 
