@@ -1,0 +1,54 @@
+/**
+ * What went wrong inside the data path.
+ * - `corrupt`: stored bytes do not check: a chunk, or a journal record that should be uploaded.
+ * - `missing`: a chunk's object is not in the store.
+ * - `cache-miss`: a block-cache file is gone or does not check; the store has the bytes.
+ * - `store`: the object store refuses or fails; `retryable` says whether waiting can help.
+ * - `worker`: the transfer thread died; the request may be sent again.
+ * - `record`: a journal record has a version or a form that this program does not know.
+ * - `closed`: the data path is closed.
+ */
+export type DataErrorCode = 'corrupt' | 'missing' | 'cache-miss' | 'store' | 'worker' | 'record' | 'closed';
+
+/** What a thread sends in place of a {@link DataError}: a structured clone loses the class. */
+export interface PlainDataError {
+  readonly code: DataErrorCode;
+  readonly message: string;
+  readonly retryable: boolean;
+  readonly noSpace: boolean;
+}
+
+export interface DataErrorOptions extends ErrorOptions {
+  readonly retryable?: boolean;
+  /** The store is full. */
+  readonly noSpace?: boolean;
+}
+
+/** The error of the data path; `mount-data.ts` turns it into the errno that an application sees. */
+export class DataError extends Error {
+  override readonly name = 'DataError';
+  readonly code: DataErrorCode;
+  /** True when the same request may pass later without anybody's help. */
+  readonly retryable: boolean;
+  readonly noSpace: boolean;
+
+  constructor(code: DataErrorCode, message: string, options?: DataErrorOptions) {
+    super(message, options);
+    this.code = code;
+    this.retryable = options?.retryable ?? code === 'worker';
+    this.noSpace = options?.noSpace ?? false;
+  }
+
+  static fromPlain(plain: PlainDataError): DataError {
+    return new DataError(plain.code, plain.message, plain);
+  }
+
+  toPlain(): PlainDataError {
+    return { code: this.code, message: this.message, retryable: this.retryable, noSpace: this.noSpace };
+  }
+}
+
+/** True for a {@link DataError}, optionally of one of the given codes. */
+export function isDataError(error: unknown, ...codes: readonly DataErrorCode[]): error is DataError {
+  return error instanceof DataError && (codes.length === 0 || codes.includes(error.code));
+}

@@ -1,0 +1,338 @@
+import type { Clock } from '../common/clock.js';
+import { FsError } from '../common/fs-error.js';
+import type { Logger } from '../common/logger.js';
+import type { MaybePromise } from '../common/maybe-promise.js';
+import type { MetricsRegistry } from '../common/metrics.js';
+import type { Journal } from '../journal/journal.js';
+import type { ExtentMap, Metadata, OpContext, SetAttr } from '../meta/metadata.js';
+import type { Ino } from '../model/ids.js';
+import type { InodeAttr } from '../model/inode.js';
+import type { BlockCache } from './block-cache/block-cache.js';
+import { Compactor } from './compact/compactor.js';
+import type { FileData, WriteOptions } from './file-data.js';
+import type { InodeState } from './inode-state.js';
+import { InodeTable } from './inode-table.js';
+import type { MountDataOptions } from './mount-data-options.js';
+import { interruptible, Notifier } from './notifier.js';
+import { ChunkCache } from './read/chunk-cache.js';
+import { ExtentBudget } from './read/extent-cache.js';
+import { FrameFetcher } from './read/frame-fetcher.js';
+import { Reader } from './read/reader.js';
+import { adoptWrites, type AdoptedWrite } from './recovery/adopt-writes.js';
+import type { ChunkTransfer } from './transfer/chunk-transfer.js';
+import { Committer } from './upload/committer.js';
+import { Uploader } from './upload/uploader.js';
+import { AttrChanger } from './write/attr-changer.js';
+import { overlayAttr } from './write/attr-overlay.js';
+import type { OverlaySink } from './write/dirty-overlay.js';
+import { COMMITTED_KIND, encodeCommitted } from './write/record-codec.js';
+import { JournalLedger } from './write/journal-ledger.js';
+import { Reservation, type DirtyTotals } from './write/reservation.js';
+import { WritePath } from './write/write-path.js';
+
+export interface MountDataDeps {
+  readonly metadata: Metadata;
+  readonly journal: Journal;
+  readonly transfer: ChunkTransfer;
+  readonly blockCache: BlockCache | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+}
+
+/** Longest payload of one journal record: what the kernel sends at most, so that a record is one write. */
+const RECORD_BYTES_MAX = 1 << 20;
+
+/**
+ * The data path of a mount: {@link FileData} over a journal, a transfer, and the metadata service.
+ *
+ * A write goes to the journal and to the inode's overlay; the uploader packs, puts and commits behind it; a read looks at the overlay, then at the committed extents,
+ * then fetches. Lock order: an inode's lock (over the RPC of a commit or setattr), nothing below it. Whoever owns this opens and closes journal, transfer and block cache.
+ */
+export class MountData implements FileData {
+  readonly #deps: MountDataDeps;
+  readonly #opts: MountDataOptions;
+  readonly #totals: DirtyTotals = { bytes: 0, pieces: 0 };
+  readonly #room = new Notifier();
+  readonly #ledger: JournalLedger;
+  readonly #table: InodeTable;
+  readonly #reservation: Reservation;
+  readonly #committer: Committer;
+  readonly #uploader: Uploader;
+  readonly #writes: WritePath;
+  readonly #attrs: AttrChanger;
+  readonly #chunks: ChunkCache;
+  readonly #reader: Reader;
+  readonly #compactor: Compactor;
+  #closed: Promise<void> | undefined;
+
+  constructor(deps: MountDataDeps, opts: MountDataOptions) {
+    this.#deps = deps;
+    this.#opts = opts;
+    const { metadata, journal, transfer, clock, logger } = deps;
+    const blockSize = metadata.fs.blockSizeBytes;
+    const nowMs = (): number => clock.monotonicMs();
+    const settled = (state: InodeState): void => this.#settled(state);
+    const budget = new ExtentBudget(opts.extentsMax);
+    const ledger = new JournalLedger({ journal, logger }, { releaseAfterSync: opts.writeback });
+    const sink: OverlaySink = {
+      dead: (record, bytes) => {
+        record.live -= bytes;
+        if (record.live === 0) ledger.release(record.ref);
+      },
+      changed: (pieces, bytes) => {
+        this.#totals.pieces += pieces;
+        this.#totals.bytes += bytes;
+        if (pieces < 0) this.#room.notify();
+      },
+    };
+    this.#ledger = ledger;
+    this.#table = new InodeTable({ metadata, sink, budget, nowMs });
+    const table = this.#table;
+    this.#reservation = new Reservation(
+      { metadata, totals: this.#totals, logger, nowMs },
+      { aheadBytes: opts.reserveAheadBytes },
+    );
+    const reservation = this.#reservation;
+    this.#committer = new Committer({
+      ...{ table, ledger, journal, metadata, reservation, clock, settled },
+      logger: logger.child('commit'),
+      syncIntents: opts.writeback,
+      sessionLost: (error) => this.#sessionLost(error),
+    });
+    this.#uploader = new Uploader(
+      {
+        table,
+        ledger,
+        journal,
+        metadata,
+        transfer,
+        sink,
+        clock,
+        committer: this.#committer,
+        logger: logger.child('upload'),
+      },
+      { ...opts, chunkBytes: blockSize },
+    );
+    this.#writes = new WritePath(
+      {
+        ...{ table, ledger, journal, metadata, reservation, nowMs },
+        uploads: this.#uploader,
+        totals: this.#totals,
+        room: this.#room,
+      },
+      { dirtyExtentsMax: opts.dirtyExtentsMax, recordBytesMax: RECORD_BYTES_MAX },
+    );
+    this.#attrs = new AttrChanger({ table, ledger, metadata, logger, settled });
+    const fetcher = new FrameFetcher({ transfer, cache: deps.blockCache, fsId: metadata.fs.id, logger });
+    this.#chunks = new ChunkCache((chunkId, start, end) => fetcher.fetch(chunkId, start, end), {
+      bytesMax: opts.memoryCacheBytes,
+      aheadBytesMax: opts.readAheadBytes * 2,
+      fetchBytesMax: Math.min(blockSize, 4 << 20),
+    });
+    const cache = this.#chunks;
+    this.#compactor = new Compactor({
+      ...{ table, metadata, transfer, cache, clock },
+      idle: () => this.#uploader.active === 0 && this.#writes.waiting === 0,
+      logger: logger.child('compact'),
+      metrics: deps.metrics,
+    });
+    const compactor = opts.compaction ? this.#compactor : undefined;
+    this.#reader = new Reader(
+      {
+        ...{ metadata, journal, cache, nowMs },
+        logger: logger.child('read'),
+        seen: (ino, block, extents) => compactor?.consider(ino, block, extents),
+      },
+      opts,
+    );
+    this.#declareMetrics(budget);
+  }
+
+  /** Begins what runs by itself: uploads by age, compaction. */
+  start(): void {
+    this.#uploader.start();
+    if (this.#opts.compaction) this.#compactor.start();
+  }
+
+  opened(attr: InodeAttr, extents: ExtentMap | undefined): void {
+    this.#table.opened(attr, extents);
+  }
+
+  released(ino: Ino): void {
+    const state = this.#table.get(ino);
+    if (state === undefined) return;
+    state.opens = Math.max(0, state.opens - 1);
+    this.#table.trim(state);
+  }
+
+  read(ino: Ino, offset: number, length: number, signal?: AbortSignal): MaybePromise<readonly Uint8Array[]> {
+    const state = this.#table.get(ino);
+    if (state !== undefined) return this.#reader.read(state, offset, length, signal);
+    return this.#table.load(ino, signal).then((loaded) => {
+      const found = this.#reader.read(loaded, offset, length, signal);
+      const trim = (): void => this.#table.trim(loaded);
+      if (found instanceof Promise) void found.then(trim, trim);
+      else trim();
+      return found;
+    });
+  }
+
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<void> {
+    return this.#writes.write(ino, offset, data, options);
+  }
+
+  setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr> {
+    return this.#attrs.setattr(ctx, ino, change);
+  }
+
+  overlay(attr: InodeAttr): InodeAttr {
+    const state = this.#table.get(attr.ino);
+    if (state === undefined) return attr;
+    state.learn(attr);
+    return overlayAttr(state, attr);
+  }
+
+  /** Rejects when an upload of the inode's data fails while it waits: the error that {@link takeError} tells as well. */
+  flush(ino: Ino, signal?: AbortSignal): MaybePromise<void> {
+    const state = this.#table.get(ino);
+    if (state === undefined || !state.dirty || this.#opts.writeback) return undefined;
+    return this.#uploader.flush(state, signal);
+  }
+
+  async fsync(ino: Ino, signal?: AbortSignal): Promise<void> {
+    const state = this.#table.get(ino);
+    if (this.#opts.writeback) {
+      try {
+        await interruptible(this.#ledger.sync(), signal);
+      } catch (error) {
+        if (error instanceof FsError) throw error;
+        throw new FsError('EIO', 'the journal cannot be synced', { cause: error });
+      }
+    } else if (state?.dirty === true) {
+      await this.#uploader.flush(state, signal);
+    }
+    await this.#deps.metadata.barrier(signal);
+  }
+
+  errorMark(ino: Ino): number {
+    return this.#table.get(ino)?.errorCount ?? 0;
+  }
+
+  takeError(ino: Ino, mark: number): { readonly mark: number; readonly error: Error } | undefined {
+    const state = this.#table.get(ino);
+    if (state?.error === undefined || state.errorCount === mark) return undefined;
+    return { mark: state.errorCount, error: state.error };
+  }
+
+  discard(ino: Ino): void {
+    const state = this.#table.get(ino);
+    if (state === undefined) return;
+    state.discarded = true;
+    const hadData = state.overlay.pieceCount > 0;
+    this.#uploader.discard(state);
+    if (hadData) this.#buryDiscarded(state);
+    this.#settled(state);
+  }
+
+  async drain(signal?: AbortSignal): Promise<void> {
+    const dirty = [...this.#table.values()].filter((state) => state.dirty);
+    const results = await Promise.allSettled(dirty.map((state) => this.#uploader.flush(state, signal)));
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
+  /** Bytes that are in the journal only. */
+  get dirtyBytes(): number {
+    return this.#totals.bytes;
+  }
+
+  /** Rewrites one block of a file as one chunk; false when there was nothing to gain or somebody changed it meanwhile. */
+  compactBlock(ino: Ino, block: number): Promise<boolean> {
+    return this.#compactor.compactBlock(ino, block);
+  }
+
+  /**
+   * Takes over writes of an ended session (recovery): they are in this journal, and synced, when it resolves; nothing of them is uploaded before {@link releaseAdopted}.
+   */
+  async adopt(attr: InodeAttr, writes: AsyncIterable<AdoptedWrite>): Promise<void> {
+    const state = this.#table.ensure(attr);
+    this.#uploader.hold(state);
+    await adoptWrites(state, writes, {
+      ledger: this.#ledger,
+      journal: this.#deps.journal,
+      session: this.#deps.metadata.sessionId,
+      written: (start, end) => this.#uploader.written(state, start, end),
+    });
+  }
+
+  /** Everything adopted is on disk. */
+  syncJournal(): Promise<void> {
+    return this.#ledger.sync();
+  }
+
+  releaseAdopted(ino: Ino): void {
+    const state = this.#table.get(ino);
+    if (state === undefined) return;
+    this.#uploader.unhold(state);
+    this.#settled(state);
+  }
+
+  /** Stops; what is not committed stays in the journal, which the owner closes. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    this.#writes.refuse(new FsError('EIO', 'the mount is closing'));
+    await this.#compactor.close();
+    await this.#uploader.close();
+    await this.#committer.close();
+  }
+
+  #settled(state: InodeState): void {
+    this.#table.trim(state);
+  }
+
+  #sessionLost(cause: FsError): void {
+    this.#deps.logger.error('the session is lost: what is not committed stays in the journal', {
+      bytes: this.#totals.bytes,
+    });
+    this.#writes.refuse(new FsError('EIO', 'the session is lost', { cause }));
+  }
+
+  /** Recovery need not ask for what nobody wants. */
+  #buryDiscarded(state: InodeState): void {
+    const through = this.#ledger.lastSequence;
+    const { header, payload } = encodeCommitted({ ino: state.ino, through, change: state.attr.change, ranges: [] });
+    const ref = this.#ledger.appendNote(COMMITTED_KIND, header, payload);
+    this.#ledger.bury(state.ino, ref, { covers: through, through });
+  }
+
+  #declareMetrics(budget: ExtentBudget): void {
+    const gauge = (name: string, help: string, read: () => number): void =>
+      this.#deps.metrics.gauge({ name, help }, read);
+    gauge('data_dirty_bytes', 'Acknowledged bytes that are not committed yet', () => this.#totals.bytes);
+    gauge('data_dirty_extents', 'Runs of dirty bytes in memory', () => this.#totals.pieces);
+    gauge('data_inodes', 'Inodes that the data path knows', () => this.#table.size);
+    gauge('data_writers_waiting', 'Writes that wait for room', () => this.#writes.waiting);
+    gauge('data_reserved_bytes', 'Space reserved at the server', () => this.#reservation.reservedBytes);
+    gauge('data_uploads_active', 'Uploads under way', () => this.#uploader.active);
+    gauge('data_uploads_queued', 'Uploads that wait for a slot', () => this.#uploader.queued);
+    gauge('data_commits', 'Commits done', () => this.#committer.commits);
+    gauge(
+      'data_dropped_bytes',
+      'Uncommitted bytes of deleted files that were dropped',
+      () => this.#committer.droppedBytes,
+    );
+    gauge('data_memory_cache_bytes', 'Chunk payload in memory', () => this.#chunks.bytes);
+    gauge('data_fetching_bytes', 'Chunk payload being fetched', () => this.#chunks.fetchingBytes);
+    gauge('data_extents_cached', 'Committed extents in memory', () => budget.extents);
+    gauge('data_failed_inodes', 'Inodes with dirty data whose last upload failed', () => {
+      let failed = 0;
+      for (const state of this.#table.values()) if (state.error !== undefined && state.dirty) failed++;
+      return failed;
+    });
+  }
+}

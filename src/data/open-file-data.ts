@@ -1,0 +1,182 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import type { Clock } from '../common/clock.js';
+import { errorMessage } from '../common/fs-error.js';
+import type { Logger } from '../common/logger.js';
+import type { MetricsRegistry } from '../common/metrics.js';
+import { nodeJournalFs } from '../journal/journal-fs.js';
+import { SegmentJournal } from '../journal/segment-journal.js';
+import type { Metadata } from '../meta/metadata.js';
+import type { OpenObjectStoreOptions } from '../object/open-object-store.js';
+import { BlockCache } from './block-cache/block-cache.js';
+import { MountData } from './mount-data.js';
+import { DEFAULT_DATA_OPTIONS, type MountDataOptions } from './mount-data-options.js';
+import { JournalAdopter, type AdoptionReport } from './recovery/journal-adopter.js';
+import { SessionDir } from './recovery/session-dir.js';
+import type { CacheWritten, ChunkTransfer } from './transfer/chunk-transfer.js';
+import { WorkerTransfer } from './transfer/worker-transfer.js';
+
+export interface OpenFileDataDeps {
+  readonly metadata: Metadata;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: MetricsRegistry;
+  /** Instead of worker threads, which run from dist/ only: tests. */
+  readonly transfer?: (cacheWritten: CacheWritten) => ChunkTransfer;
+}
+
+export interface OpenFileDataOptions extends Partial<MountDataOptions> {
+  /** `cache_dir`: journals lie in `<fs uuid>/<session id>/`, the block cache in `<fs uuid>/blocks/`. */
+  readonly cacheDir: string;
+  /** Most bytes of the journal; default 4 GiB, and never more than a quarter of what is free on its disk. */
+  readonly journalSizeBytes?: number | undefined;
+  readonly segmentBytes?: number | undefined;
+  readonly storeOptions?: OpenObjectStoreOptions | undefined;
+  /** Transfer threads. */
+  readonly workers?: number | undefined;
+  /** False when somebody above holds the lock of the journal's directory (the supervisor). */
+  readonly lock?: boolean | undefined;
+  /** How long an ended session may still be alive at the server. */
+  readonly sessionEndMs?: number | undefined;
+}
+
+/** An open data path. `close` leaves what is not committed in the journal, for the next mount; drain first to leave nothing. */
+export interface OpenedFileData {
+  readonly data: MountData;
+  /** What was taken over from ended sessions. */
+  readonly adopted: readonly AdoptionReport[];
+  readonly close: () => Promise<void>;
+}
+
+const JOURNAL_DEFAULT_BYTES = 4 * 1024 ** 3;
+const SEGMENT_MAX_BYTES = 64 << 20;
+/** A record of the longest write fits twice. */
+const SEGMENT_MIN_BYTES = 4 << 20;
+const CACHED_RANDOM_FETCH_BYTES = 256 << 10;
+const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
+
+/** Opens journal, transfer threads, block cache and data path, and adopts what ended sessions of the same filesystem left. */
+export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOptions): Promise<OpenedFileData> {
+  const { metadata, clock, metrics } = deps;
+  const logger = deps.logger.child('data');
+  const base = path.join(opts.cacheDir, metadata.fs.uuid);
+  const dir = new SessionDir(base, metadata.sessionId);
+  const bootId = await readBootId();
+  await fs.promises.mkdir(dir.path, { recursive: true, mode: 0o700 });
+  const size = journalSize(opts, dir.path);
+  const journal = await SegmentJournal.open(
+    { logger: logger.child('journal'), metrics },
+    {
+      dir: dir.path,
+      name: 'data',
+      capacityBytes: size.capacityBytes,
+      segmentBytes: size.segmentBytes,
+      reservedBytes: size.segmentBytes,
+      ...(opts.lock === undefined ? {} : { lock: opts.lock }),
+    },
+  );
+  const settings = settingsOf(opts);
+  let data: MountData | undefined;
+  let transfer: ChunkTransfer | undefined;
+  let blockCache: BlockCache | undefined;
+  const close = async (): Promise<void> => {
+    await data?.close();
+    await transfer?.close();
+    await blockCache?.close();
+    const nothingLeft = journal.usedBytes === 0;
+    await journal.close();
+    if (nothingLeft) await dir.remove();
+    else await dir.markClosed();
+  };
+  try {
+    await dir.begin(bootId, settings.writeback);
+    if (settings.cacheSizeBytes > 0) {
+      blockCache = new BlockCache(
+        { logger: logger.child('block-cache'), metrics },
+        { dir: path.join(base, 'blocks'), sizeBytes: settings.cacheSizeBytes, filesMax: settings.cacheFilesMax },
+      );
+      blockCache.start();
+    }
+    const cacheWritten: CacheWritten = (file, bytes) => blockCache?.written(file, bytes);
+    transfer = deps.transfer?.(cacheWritten) ?? startThreads(deps, opts, settings, cacheWritten, logger);
+    data = new MountData({ metadata, journal, transfer, blockCache, clock, logger, metrics }, settings);
+    data.start();
+    const adopter = new JournalAdopter(
+      { metadata, adopter: data, fs: nodeJournalFs, clock, logger: logger.child('recovery'), bootId },
+      { capacityBytes: size.capacityBytes - size.segmentBytes, sessionEndMs: opts.sessionEndMs ?? 60_000 },
+    );
+    const adopted = await adoptAll(adopter, base, dir, logger);
+    return { data, adopted, close };
+  } catch (error) {
+    await close().catch((second: unknown) => logger.warn('close after a failed open', { error: errorMessage(second) }));
+    throw error;
+  }
+}
+
+/** Each journal is adopted or left for a later mount: one that cannot be does not keep the filesystem from being mounted. */
+async function adoptAll(
+  adopter: JournalAdopter,
+  base: string,
+  own: SessionDir,
+  logger: Logger,
+): Promise<AdoptionReport[]> {
+  const reports: AdoptionReport[] = [];
+  for (const dir of await SessionDir.list(base)) {
+    if (dir.session === own.session) continue;
+    try {
+      const report = await adopter.adopt(dir);
+      if (report !== undefined) reports.push(report);
+    } catch (error) {
+      logger.error('a journal was not adopted, it stays where it is', { path: dir.path, error: errorMessage(error) });
+    }
+  }
+  return reports;
+}
+
+/** On a store on the same disk a block cache gains nothing: it is off unless it is asked for. */
+function settingsOf(opts: OpenFileDataOptions): MountDataOptions {
+  const given = Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
+  const settings: MountDataOptions = { ...DEFAULT_DATA_OPTIONS, ...given };
+  if (settings.cacheSizeBytes === 0 || opts.randomFetchBytes !== undefined) return settings;
+  return { ...settings, randomFetchBytes: CACHED_RANDOM_FETCH_BYTES };
+}
+
+function startThreads(
+  { metadata, metrics }: OpenFileDataDeps,
+  opts: OpenFileDataOptions,
+  settings: MountDataOptions,
+  cacheWritten: CacheWritten,
+  logger: Logger,
+): ChunkTransfer {
+  return new WorkerTransfer(
+    { logger: logger.child('transfer'), metrics, cacheWritten },
+    {
+      storage: metadata.fs.storage,
+      storeOptions: opts.storeOptions ?? {},
+      workers: opts.workers ?? 2,
+      concurrency: settings.uploadsMax * 2,
+    },
+  );
+}
+
+function journalSize(
+  opts: OpenFileDataOptions,
+  dir: string,
+): { readonly capacityBytes: number; readonly segmentBytes: number } {
+  const { bavail, bsize } = fs.statfsSync(dir);
+  const wanted = Math.min(opts.journalSizeBytes ?? JOURNAL_DEFAULT_BYTES, Math.floor((bavail * bsize) / 4));
+  // Small segments in a small journal, so that one old record does not hold much of it.
+  const fitting = Math.min(SEGMENT_MAX_BYTES, 2 ** Math.floor(Math.log2(Math.max(1, wanted / 8))));
+  const segmentBytes = opts.segmentBytes ?? Math.max(SEGMENT_MIN_BYTES, fitting);
+  // One segment is kept for notes, one is being written, one is being emptied.
+  return { segmentBytes, capacityBytes: Math.max(wanted, 4 * segmentBytes) };
+}
+
+/** Empty where the kernel does not tell: then no unclosed journal counts as whole. */
+async function readBootId(): Promise<string> {
+  try {
+    return (await fs.promises.readFile(BOOT_ID_FILE, 'latin1')).trim();
+  } catch {
+    return '';
+  }
+}

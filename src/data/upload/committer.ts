@@ -1,0 +1,283 @@
+import { backoffMs } from '../../common/backoff.js';
+import type { Clock } from '../../common/clock.js';
+import { errorMessage, FsError, isFsError } from '../../common/fs-error.js';
+import type { Logger } from '../../common/logger.js';
+import { isJournalError } from '../../journal/journal-error.js';
+import type { Journal, RecordRef } from '../../journal/journal.js';
+import type { Metadata, OpId } from '../../meta/metadata.js';
+import type { InodeAttr } from '../../model/inode.js';
+import type { CommitSpec } from '../../model/operation.js';
+import type { InodeState } from '../inode-state.js';
+import type { InodeTable } from '../inode-table.js';
+import type { JournalLedger } from '../write/journal-ledger.js';
+import { COMMITTED_KIND, COMMIT_STEP, encodeCommitted, encodeIntent, INTENT_KIND } from '../write/record-codec.js';
+import type { Reservation } from '../write/reservation.js';
+import type { Batch } from './batch.js';
+import { planCommit, type CommitPlan } from './lay-out.js';
+
+export interface CommitterDeps {
+  readonly table: InodeTable;
+  readonly ledger: JournalLedger;
+  readonly journal: Journal;
+  readonly metadata: Metadata;
+  readonly reservation: Reservation;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** The journal is what fsync rests on (write-back): an intent is on disk before its commit is sent. */
+  readonly syncIntents: boolean;
+  readonly settled: (state: InodeState) => void;
+  /** The session is lost: nothing can be committed any more. */
+  readonly sessionLost: (error: FsError) => void;
+}
+
+const BACKOFF = { firstMs: 100, maxMs: 10_000 };
+const CLOSE_MAX_MS = 5000;
+/** Batches in one commit. */
+const BATCHES_MAX = 16;
+/** Extents in one commit, as far as more than one batch is in it: a message stays far below a frame. */
+const EXTENTS_MAX = 4096;
+/** From so many tombstones of an inode on, the next one says up to where everything is over, so that it replaces them. */
+const TOMBSTONES_MAX = 16;
+/** The server could not be reached, or did not answer: the same operation is sent again. */
+const TRANSIENT = ['ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENOTCONN', 'ECONNABORTED', 'EAGAIN', 'EINTR'] as const;
+
+/**
+ * Commits stored chunks, one inode's in the order in which they were packed, what has gathered in one operation. Under the inode's lock: journal the intent, send
+ * (again and again while the server is away: the op id makes that safe), journal the outcome, then let the overlay and the journal's records go.
+ *
+ * The intent is written when the chunk is stored already and says exactly what the operation says; after a crash, chunks that no commit names are the server's garbage.
+ */
+export class Committer {
+  readonly #deps: CommitterDeps;
+  readonly #closing = new AbortController();
+  /** The session is lost: what is not committed stays in the journal for the next mount. */
+  #lost = false;
+  #running = 0;
+  #commits = 0;
+  /** Bytes of inodes that were gone when their data was to be committed. */
+  #droppedBytes = 0;
+
+  constructor(deps: CommitterDeps) {
+    this.#deps = deps;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  get commits(): number {
+    return this.#commits;
+  }
+
+  get droppedBytes(): number {
+    return this.#droppedBytes;
+  }
+
+  /** Commits what can be committed; never rejects. */
+  kick(state: InodeState): void {
+    if (state.committing || this.#lost || !this.#ready(state) || this.#closing.signal.aborted) return;
+    state.committing = true;
+    this.#running++;
+    void this.#run(state).finally(() => {
+      state.committing = false;
+      this.#running--;
+      state.progress.notify();
+      this.#deps.settled(state);
+      this.kick(state);
+    });
+  }
+
+  /** Waits for the operations under way; those that only wait for the server are given up. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    const { clock } = this.#deps;
+    const deadline = clock.monotonicMs() + CLOSE_MAX_MS;
+    while (this.#running > 0 && clock.monotonicMs() < deadline) await clock.sleep(5);
+  }
+
+  #ready(state: InodeState): boolean {
+    const first = state.batches[0];
+    if (first !== undefined) return first.state === 'stored';
+    return state.killPriv && state.overlay.pieceCount === 0;
+  }
+
+  async #run(state: InodeState): Promise<void> {
+    const { clock, logger, table } = this.#deps;
+    while (this.#ready(state) && !this.#lost && !this.#closing.signal.aborted) {
+      try {
+        await table.lock.run(state.ino, () => this.#commit(state));
+        state.commitFailures = 0;
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        if (isFsError(error, 'ESHUTDOWN')) {
+          state.fail(new FsError('EIO', 'the session is lost', { cause: error }));
+          this.#lost = true;
+          this.#deps.sessionLost(error);
+          return;
+        }
+        logger.error('commit failed, it will be tried again', { ino: state.ino, error: errorMessage(error) });
+        state.fail(error instanceof FsError ? error : new FsError('EIO', errorMessage(error), { cause: error }));
+        await clock.sleep(backoffMs(state.commitFailures++, BACKOFF), this.#closing.signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** REQUIRES: the inode's lock is held. */
+  async #commit(state: InodeState): Promise<void> {
+    const batches = this.#take(state);
+    const { metadata, journal, ledger } = this.#deps;
+    const plan = planCommit(state, batches, metadata.fs.blockSizeBytes);
+    if (plan.blocks.length === 0 && !state.killPriv) {
+      this.#finish(state, batches);
+      return;
+    }
+    const intent = this.#journalIntent(state, plan);
+    const opId: OpId =
+      intent === undefined ? metadata.clientOpId() : { kind: 'client', number: intent.sequence, step: COMMIT_STEP };
+    // A power cut must not bring back what is committed: the next mount finds the intent, or none of the records before it.
+    if (this.#deps.syncIntents) await ledger.sync();
+    const sizeBefore = state.attr.size;
+    let attr: InodeAttr;
+    try {
+      attr = await this.#send(state, opId, this.#spec(state, plan, batches));
+    } catch (error) {
+      if (intent !== undefined) ledger.bury(state.ino, intent, { covers: plan.covers, through: 0 });
+      if (!isFsError(error, 'ENOENT')) throw error;
+      this.#drop(state, batches);
+      return;
+    }
+    this.#commits++;
+    state.killPriv = false;
+    const kept = state.learnOwn(attr, 0);
+    const clipped = batches.length > 0 && batches[0]!.truncEpoch !== attr.truncEpoch;
+    // The server may have cut what was written before a truncation.
+    if (clipped) for (const { block } of plan.blocks) state.extents.forgetBlock(block);
+    else if (kept) state.extents.commit(plan.blocks, sizeBefore, this.#deps.clock.monotonicMs());
+    this.#deps.reservation.spend(plan.bytes, plan.extents);
+    const ended = this.#journalCommitted(state, plan, batches, attr);
+    this.#finish(state, batches);
+    // The reserved slice is full: what the commit released makes room.
+    if (!ended) {
+      await journal.waitForSpace(0, this.#closing.signal);
+      this.#journalCommitted(state, plan, [], attr);
+    }
+    if (intent !== undefined) ledger.release(intent);
+  }
+
+  /** The stored batches at the front that one operation can carry. */
+  #take(state: InodeState): Batch[] {
+    const taken: Batch[] = [];
+    let pieces = 0;
+    for (const batch of state.batches) {
+      if (batch.state !== 'stored' || taken.length >= BATCHES_MAX) break;
+      pieces += state.overlay.batchPieces(batch).length;
+      if (taken.length > 0 && (batch.truncEpoch !== taken[0]!.truncEpoch || pieces > EXTENTS_MAX)) break;
+      taken.push(batch);
+    }
+    return taken;
+  }
+
+  #spec(state: InodeState, plan: CommitPlan, batches: readonly Batch[]): CommitSpec {
+    const { attr, timesSetAt, timeEpochFloor } = state;
+    const record = plan.newest?.record;
+    const timeEpoch = record?.timeEpoch ?? attr.timeEpoch;
+    return {
+      blocks: plan.blocks,
+      chunks: plan.chunks,
+      sizeAtLeast: plan.end === 0 ? undefined : plan.end,
+      mtime: record === undefined || record.ref.sequence <= timesSetAt ? undefined : record.mtime,
+      truncEpoch: batches[0]?.truncEpoch ?? attr.truncEpoch,
+      timeEpoch: timeEpoch >= timeEpochFloor ? attr.timeEpoch : timeEpoch,
+      killPriv: state.killPriv,
+    };
+  }
+
+  /** Undefined when there is no room even for it: the commit goes without, and a crash in the middle would only upload the same again. */
+  #journalIntent(state: InodeState, plan: CommitPlan): RecordRef | undefined {
+    const { ledger, metadata } = this.#deps;
+    const { header, payload } = encodeIntent({
+      session: metadata.sessionId,
+      ino: state.ino,
+      chunkIds: plan.chunks.map(({ chunkId }) => chunkId),
+      ranges: plan.ranges,
+    });
+    try {
+      return ledger.appendNote(INTENT_KIND, header, payload);
+    } catch (error) {
+      if (!isJournalError(error, 'full')) throw error;
+      this.#deps.logger.debug('no room to journal a commit intent');
+      return undefined;
+    }
+  }
+
+  async #send(state: InodeState, opId: OpId, spec: CommitSpec): Promise<InodeAttr> {
+    const { metadata, clock, logger } = this.#deps;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await metadata.commitExtents({ opId }, state.ino, spec);
+      } catch (error) {
+        if (!isFsError(error, ...TRANSIENT) || this.#closing.signal.aborted) throw error;
+        logger.warn('commit got no answer, it is sent again', { ino: state.ino, attempt, error: errorMessage(error) });
+        await clock.sleep(backoffMs(attempt, BACKOFF), this.#closing.signal);
+      }
+    }
+  }
+
+  /** False when there is no room for it. */
+  #journalCommitted(state: InodeState, plan: CommitPlan, batches: readonly Batch[], attr: InodeAttr): boolean {
+    const { ledger } = this.#deps;
+    const through = this.#through(state, batches);
+    const ranges = through >= plan.covers ? [] : plan.ranges;
+    const { header, payload } = encodeCommitted({ ino: state.ino, through, change: attr.change, ranges });
+    try {
+      const ref = ledger.appendNote(COMMITTED_KIND, header, payload);
+      ledger.bury(state.ino, ref, { covers: plan.covers, through });
+      return true;
+    } catch (error) {
+      if (!isJournalError(error, 'full')) throw error;
+      return false;
+    }
+  }
+
+  /** Up to which sequence number no record of the inode is needed once `batches` are gone; 0 = not worth finding out. */
+  #through(state: InodeState, batches: readonly Batch[]): number {
+    const { ledger } = this.#deps;
+    const { overlay } = state;
+    let committed = 0;
+    for (const batch of batches) committed += overlay.batchPieces(batch).length;
+    if (committed === overlay.pieceCount) return ledger.lastSequence;
+    if (ledger.tombstoneCount(state.ino) < TOMBSTONES_MAX) return 0;
+    let oldest = Infinity;
+    for (const { pieces } of overlay.blocks.values()) {
+      for (const piece of pieces) {
+        if (piece.batch !== undefined && batches.includes(piece.batch)) continue;
+        oldest = Math.min(oldest, piece.record.ref.sequence);
+      }
+    }
+    return oldest - 1;
+  }
+
+  /** The inode is unlinked and closed everywhere. */
+  #drop(state: InodeState, batches: readonly Batch[]): void {
+    this.#droppedBytes += state.overlay.bytes;
+    this.#deps.logger.info('uncommitted data of a deleted file is dropped', {
+      ino: state.ino,
+      bytes: state.overlay.bytes,
+    });
+    state.discarded = true;
+    state.killPriv = false;
+    state.overlay.truncate(0);
+    this.#finish(state, batches);
+  }
+
+  #finish(state: InodeState, batches: readonly Batch[]): void {
+    for (const batch of batches) {
+      state.overlay.removeBatch(batch);
+      batch.state = 'done';
+    }
+    state.batches = state.batches.slice(batches.length);
+    if (state.overlay.pieceCount === 0) state.lastWrite = undefined;
+    state.resize();
+    state.progress.notify();
+  }
+}

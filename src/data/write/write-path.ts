@@ -1,0 +1,227 @@
+import { FsError } from '../../common/fs-error.js';
+import { KeyedMutex } from '../../common/keyed-mutex.js';
+import type { MaybePromise } from '../../common/maybe-promise.js';
+import { isJournalError } from '../../journal/journal-error.js';
+import type { Journal } from '../../journal/journal.js';
+import type { Metadata } from '../../meta/metadata.js';
+import type { Ino } from '../../model/ids.js';
+import { FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
+import type { WriteOptions } from '../file-data.js';
+import type { InodeState } from '../inode-state.js';
+import type { InodeTable } from '../inode-table.js';
+import { interruptible, type Notifier } from '../notifier.js';
+import type { DirtyRecord } from './dirty-overlay.js';
+import type { JournalLedger } from './journal-ledger.js';
+import { RecordEncoder, WRITE_KIND } from './record-codec.js';
+import type { DirtyTotals, Reservation } from './reservation.js';
+
+/** The part of the uploader that writing needs. */
+export interface UploadTrigger {
+  /** Bytes were laid over [start, end). */
+  written(state: InodeState, start: number, end: number): void;
+  /** Somebody waits for room: upload what there is. */
+  relieve(): void;
+  /** Resolves when all that is dirty now is committed, or has failed once. */
+  settle(signal?: AbortSignal): Promise<void>;
+}
+
+export interface WritePathDeps {
+  readonly table: InodeTable;
+  readonly ledger: JournalLedger;
+  readonly journal: Journal;
+  readonly metadata: Metadata;
+  readonly reservation: Reservation;
+  readonly uploads: UploadTrigger;
+  readonly totals: DirtyTotals;
+  /** Told when pieces went away. */
+  readonly room: Notifier;
+  readonly nowMs: () => number;
+}
+
+export interface WritePathOptions {
+  readonly dirtyExtentsMax: number;
+  /** Longest payload of one record. */
+  readonly recordBytesMax: number;
+}
+
+/** Why a write cannot be done at once. */
+type Obstacle = 'changing' | 'reservation' | 'extents' | 'journal' | 'queue';
+
+const SPACE = 'space';
+
+/**
+ * WRITE: one journal record, one entry in the inode's overlay, done; no promise is made on this way. When there is no room it waits: for the uploader to empty the
+ * journal or the overlay, for the server to reserve space (then ENOSPC), for a setattr of the same inode.
+ */
+export class WritePath {
+  readonly #deps: WritePathDeps;
+  readonly #opts: WritePathOptions;
+  readonly #encoder = new RecordEncoder();
+  /** Those who wait for room, in turn: nobody overtakes them. */
+  readonly #queue = new KeyedMutex<typeof SPACE>();
+  #waiting = 0;
+  #refuse: Error | undefined;
+
+  constructor(deps: WritePathDeps, opts: WritePathOptions) {
+    this.#deps = deps;
+    this.#opts = opts;
+  }
+
+  /** Writes that wait for room. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  /** From now on every write fails: the session is lost, or the mount is closing. */
+  refuse(error: Error): void {
+    this.#refuse ??= error;
+    this.#deps.room.notify();
+  }
+
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<void> {
+    const state = this.#deps.table.get(ino);
+    if (state !== undefined && data.length <= this.#opts.recordBytesMax) {
+      if (this.#try(state, offset, data, options, false) === undefined) return undefined;
+    }
+    return this.#writeSlowly(ino, offset, data, options);
+  }
+
+  /** Undefined when it is done. */
+  #try(
+    state: InodeState,
+    offset: number,
+    data: Uint8Array,
+    options: WriteOptions,
+    inTurn: boolean,
+  ): Obstacle | undefined {
+    if (this.#refuse !== undefined) throw this.#refuse;
+    if (state.changing > 0 || state.unsure) return 'changing';
+    const start = options.append ? state.size : offset;
+    let end = start + data.length;
+    if (options.fromPageCache && end > state.size) end = state.size;
+    if (end <= start || state.discarded) return undefined;
+    if (end > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `write to offset ${end}`);
+    if (this.#waiting > 0 && !inTurn) return 'queue';
+    if (this.#deps.totals.pieces >= this.#opts.dirtyExtentsMax) return 'extents';
+    if (!this.#deps.reservation.covers(end - start)) return 'reservation';
+    const payload = end - start === data.length ? data : data.subarray(0, end - start);
+    return this.#append(state, start, end, payload, options.killPriv);
+  }
+
+  #append(state: InodeState, start: number, end: number, payload: Uint8Array, killPriv: boolean): Obstacle | undefined {
+    const { ledger, metadata, uploads } = this.#deps;
+    const { attr, ino } = state;
+    const mtime = metadata.now();
+    const header = this.#encoder.write({
+      session: metadata.sessionId,
+      ino,
+      offset: start,
+      mtime,
+      killPriv,
+      change: attr.change,
+      writerEpoch: attr.writerEpoch,
+      truncEpoch: attr.truncEpoch,
+      timeEpoch: attr.timeEpoch,
+    });
+    let record: DirtyRecord;
+    try {
+      const ref = ledger.appendWrite(WRITE_KIND, ino, header, payload);
+      record = { ref, mtime, truncEpoch: attr.truncEpoch, timeEpoch: attr.timeEpoch, live: payload.length };
+    } catch (error) {
+      if (isJournalError(error, 'full')) return 'journal';
+      throw new FsError('EIO', 'the journal cannot be written', { cause: error });
+    }
+    state.overlay.insert(start, end, record);
+    if (end > state.size) state.size = end;
+    state.lastWrite = { time: mtime, sequence: record.ref.sequence };
+    if (killPriv) state.killPriv = true;
+    uploads.written(state, start, end);
+    return undefined;
+  }
+
+  async #writeSlowly(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
+    for (let done = 0; done < data.length || data.length === 0;) {
+      const part = data.subarray(done, done + this.#opts.recordBytesMax);
+      await this.#writePart(ino, offset + done, part, options);
+      done += part.length;
+      if (part.length === 0) return;
+    }
+  }
+
+  async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
+    const { signal } = options;
+    let release: (() => void) | undefined;
+    let refusals = 0;
+    try {
+      for (;;) {
+        if (signal?.aborted === true) throw new FsError('EINTR');
+        // Looked up anew after each wait: a state that was idle may have been forgotten.
+        const state = this.#deps.table.get(ino) ?? (await this.#deps.table.load(ino, signal));
+        if (this.#deps.table.get(ino) !== state) continue;
+        const obstacle = this.#try(state, offset, data, options, release !== undefined);
+        switch (obstacle) {
+          case undefined:
+            return;
+          case 'changing':
+            if (state.changing > 0) await state.progress.wait(signal);
+            else await this.#makeSure(state, signal);
+            break;
+          case 'queue':
+            release = await this.#takeTurn(signal);
+            break;
+          case 'reservation':
+            if (++refusals > 2) throw new FsError('ENOSPC', 'the filesystem is full');
+            // A commit that overwrites gives back what was counted for it.
+            if (refusals === 2) await this.#deps.uploads.settle(signal);
+            await interruptible(this.#deps.reservation.grow(data.length), signal);
+            break;
+          case 'extents':
+          case 'journal':
+            release ??= await this.#takeTurn(signal);
+            await this.#waitForRoom(obstacle, data.length, signal);
+            break;
+        }
+      }
+    } finally {
+      if (release !== undefined) {
+        this.#waiting--;
+        release();
+      }
+    }
+  }
+
+  async #takeTurn(signal: AbortSignal | undefined): Promise<() => void> {
+    this.#waiting++;
+    const turn = this.#queue.acquire(SPACE);
+    try {
+      return await interruptible(turn, signal);
+    } catch (error) {
+      this.#waiting--;
+      // The turn comes all the same, and is passed on.
+      void turn.then((release) => release());
+      throw error;
+    }
+  }
+
+  async #waitForRoom(obstacle: 'extents' | 'journal', bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const { uploads, journal, room, totals, ledger } = this.#deps;
+    uploads.relieve();
+    ledger.releaseDeferred();
+    if (obstacle === 'extents') {
+      if (totals.pieces >= this.#opts.dirtyExtentsMax) await room.wait(signal);
+      return;
+    }
+    try {
+      await journal.waitForSpace(bytes, signal);
+    } catch (error) {
+      if (signal?.aborted === true) throw new FsError('EINTR', undefined, { cause: error });
+      throw new FsError('EIO', 'the journal cannot be written', { cause: error });
+    }
+  }
+
+  /** After a truncation whose outcome is not known: a write must bear the truncate epoch that holds now. */
+  async #makeSure(state: InodeState, signal: AbortSignal | undefined): Promise<void> {
+    state.learn(await this.#deps.metadata.getattr(state.ino, signal));
+    state.unsure = false;
+  }
+}

@@ -1,0 +1,230 @@
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { systemClock } from '../../../src/common/clock.js';
+import { FsError } from '../../../src/common/fs-error.js';
+import { silentLogger } from '../../../src/common/logger.js';
+import { noMetrics } from '../../../src/common/metrics.js';
+import type { WriteOptions } from '../../../src/data/file-data.js';
+import type { MountData } from '../../../src/data/mount-data.js';
+import { openFileData, type OpenedFileData, type OpenFileDataOptions } from '../../../src/data/open-file-data.js';
+import { ChunkMover } from '../../../src/data/transfer/chunk-mover.js';
+import type { Metadata } from '../../../src/meta/metadata.js';
+import { ROOT_INO, type Fh, type Ino } from '../../../src/model/ids.js';
+import { S_IFREG, type InodeAttr } from '../../../src/model/inode.js';
+import { MemoryStore } from '../../../src/object/memory-store.js';
+import type { ByteRange, ObjectStore } from '../../../src/object/object-store.js';
+import type { FsInfo } from '../../../src/model/filesystem.js';
+import { MemoryMetadata } from '../../helpers/memory-metadata.js';
+import { MemoryNamespace } from '../../helpers/memory-namespace.js';
+
+export const BLOCK = 64 * 1024;
+export const SEGMENT = 256 * 1024;
+
+export interface HarnessOptions {
+  readonly data?: Partial<OpenFileDataOptions>;
+  readonly fs?: Partial<FsInfo>;
+}
+
+/** A store whose requests a test can hold, fail and count. */
+export class ControlledStore implements ObjectStore {
+  readonly properties = { name: 'controlled', concurrency: 16 };
+  readonly inner: MemoryStore;
+  /** Called before each put; may reject or delay. */
+  beforePut: (key: string) => Promise<void> = async () => undefined;
+  beforeGet: (key: string) => Promise<void> = async () => undefined;
+  puts = 0;
+  gets = 0;
+  dead = false;
+
+  constructor(inner: MemoryStore) {
+    this.inner = inner;
+  }
+
+  async put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+    this.puts++;
+    await this.beforePut(key);
+    if (this.dead) return never();
+    await this.inner.put(key, body, signal);
+    if (this.dead) return never();
+  }
+
+  async get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
+    this.gets++;
+    await this.beforeGet(key);
+    return this.inner.get(key, range, signal);
+  }
+
+  head(key: string): Promise<number> {
+    return this.inner.head(key);
+  }
+
+  delete(keys: readonly string[]): Promise<void> {
+    return this.inner.delete(keys);
+  }
+
+  list(prefix: string, after: string, limit: number): ReturnType<ObjectStore['list']> {
+    return this.inner.list(prefix, after, limit);
+  }
+
+  async close(): Promise<void> {
+    // The objects outlive it.
+  }
+}
+
+export function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}
+
+/** A mount's data path over a memory store and memory metadata, with a journal in a temporary directory; it can crash and be opened again. */
+export class DataHarness {
+  readonly namespace: MemoryNamespace;
+  readonly objects = new MemoryStore();
+  readonly #options: HarnessOptions;
+  readonly #root: string;
+  #generation = 0;
+  #clones = 0;
+  /** So many replies to commits that were executed get lost. */
+  repliesLost = 0;
+  /** Called before each metadata operation. */
+  before: (op: string) => void | Promise<void> = () => undefined;
+  metadata!: MemoryMetadata;
+  store!: ControlledStore;
+  opened!: OpenedFileData;
+  cacheDir: string;
+
+  private constructor(options: HarnessOptions) {
+    this.#options = options;
+    this.#root = fs.mkdtempSync(path.join(os.tmpdir(), 'curvefs-data-'));
+    this.cacheDir = path.join(this.#root, '0');
+    this.namespace = new MemoryNamespace(options.fs?.blockSizeBytes ?? BLOCK);
+  }
+
+  static async open(options: HarnessOptions = {}): Promise<DataHarness> {
+    const harness = new DataHarness(options);
+    await harness.start();
+    return harness;
+  }
+
+  get data(): MountData {
+    return this.opened.data;
+  }
+
+  /** A new session on the same filesystem and cache directory. */
+  async start(data: Partial<OpenFileDataOptions> = {}): Promise<void> {
+    this.#generation++;
+    const store = new ControlledStore(this.objects);
+    const metadata = new MemoryMetadata({
+      namespace: this.namespace,
+      sessionId: this.#generation,
+      fs: { blockSizeBytes: BLOCK, ...this.#options.fs },
+      before: (op) => (store.dead ? never<void>() : this.before(op)),
+    });
+    this.store = store;
+    this.metadata = metadata;
+    this.opened = await openFileData(
+      {
+        metadata: mortal(metadata, store, () => this.repliesLost-- > 0),
+        clock: systemClock,
+        logger: silentLogger,
+        metrics: noMetrics,
+        transfer: (cacheWritten) => new ChunkMover({ store, logger: silentLogger, cacheWritten }),
+      },
+      {
+        cacheDir: this.cacheDir,
+        journalSizeBytes: 16 * SEGMENT,
+        segmentBytes: SEGMENT,
+        lock: false,
+        compaction: false,
+        flushIntervalMs: 60_000,
+        ...this.#options.data,
+        ...data,
+      },
+    );
+  }
+
+  /** Goes on with a copy of the cache directory as it is now: what is under way in the old one is without effect. */
+  cloneCache(): void {
+    const from = this.cacheDir;
+    this.cacheDir = path.join(this.#root, `clone-${this.#clones++}`);
+    fs.cpSync(from, this.cacheDir, { recursive: true });
+  }
+
+  /** The process dies: what is in the journal's files stays, everything under way never ends. */
+  async crash(): Promise<void> {
+    const old = this.opened;
+    this.store.dead = true;
+    this.cloneCache();
+    // Only to give back descriptors and timers; its directory is not looked at any more.
+    void old.close().catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.opened.close().catch(() => undefined);
+    fs.rmSync(this.#root, { recursive: true, force: true });
+  }
+
+  /** Makes a file and opens it. */
+  async create(name: string): Promise<Ino> {
+    const { attr } = await this.metadata.create({ opId: this.metadata.clientOpId() }, ROOT_INO, Buffer.from(name), {
+      mode: S_IFREG | 0o644,
+      uid: 0,
+      gid: 0,
+      mayKeepSgid: true,
+      exclusive: true,
+      open: { fh: 1 as Fh, write: true, truncate: false },
+    });
+    this.data.opened(attr, undefined);
+    return attr.ino;
+  }
+
+  attr(ino: Ino): InodeAttr {
+    return this.data.overlay(this.namespace.attr(ino));
+  }
+
+  async write(ino: Ino, offset: number, data: Uint8Array, options: Partial<WriteOptions> = {}): Promise<void> {
+    await this.data.write(ino, offset, data, { append: false, fromPageCache: false, killPriv: false, ...options });
+  }
+
+  async read(ino: Ino, offset: number, length: number): Promise<Buffer> {
+    return Buffer.concat(await this.data.read(ino, offset, length));
+  }
+
+  async truncate(ino: Ino, size: number): Promise<InodeAttr> {
+    return this.data.setattr({ opId: this.metadata.clientOpId() }, ino, { size });
+  }
+}
+
+/** After the crash no reply arrives, executed or not. */
+function mortal(metadata: Metadata, store: ControlledStore, loses: () => boolean): Metadata {
+  return new Proxy(metadata, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property, target);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]): unknown => {
+        const result: unknown = Reflect.apply(value, target, args);
+        if (!(result instanceof Promise)) return result;
+        return result.then(
+          (reply: unknown) => {
+            if (property === 'commitExtents' && loses()) throw new FsError('ETIMEDOUT', 'the reply is lost');
+            return store.dead ? never() : reply;
+          },
+          (error: unknown) => {
+            if (store.dead) return never();
+            throw error;
+          },
+        );
+      };
+    },
+  });
+}
+
+export function bytes(length: number, seed: number): Buffer {
+  const out = Buffer.alloc(length);
+  let x = seed * 2654435761 + 1;
+  for (let i = 0; i < length; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    out[i] = x >>> 24;
+  }
+  return out;
+}
