@@ -26,6 +26,8 @@ export interface JournalRecord {
  *
  * A record is retained until it is released; a segment whose records are all released is recycled. Appends are synchronous (they reach the page cache: they survive
  * the death of the process, not of the machine); `sync` makes them survive that too.
+ * Replay gives whole segments: released records too, while their segment has one that is retained. After a kill it finds everything appended; after a power cut everything
+ * synced and perhaps some of what followed, and segments that were recycled after the last sync may be back.
  * A new journal object never appends to segments of an earlier one in the same directory: `replay` reads those, then they are dropped.
  * Errors are `JournalError`: full, too-large, io, corrupt, locked, version, closed.
  */

@@ -39,7 +39,8 @@ export interface ReplayResult {
 
 /**
  * Reads what earlier journal objects left in a directory, in sequence order, one journal object after the other. A record that does not check is never given
- * to `onRecord`; what it means is told by the durable sequence of the records behind it. The directory must be locked, or its journal closed.
+ * to `onRecord`; what it means is told by the durable sequence of the records behind it. The directory must be locked, and no journal open in it yet: its segments would be read
+ * as well.
  */
 export async function replayJournal(
   fs: JournalFs,
