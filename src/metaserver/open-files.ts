@@ -51,10 +51,4 @@ export class OpenFiles {
     if (count === 0) this.#counts.delete(ino);
     else this.#counts.set(ino, count);
   }
-
-  clear(): void {
-    this.#counts.clear();
-    this.#bySession.clear();
-    this.orphans.clear();
-  }
 }

@@ -105,7 +105,7 @@ export class Slot implements OpScope, Closable {
         tables: this.tables.all(),
         beforeCommit: (tx) => this.#storeReplies(tx),
         discarded: () => this.#discardReplies(),
-        reload: () => this.#load(),
+        reload: () => this.#reload(),
         now: () => deps.clock.monotonicMs(),
       },
       { durable: opts.durable },
@@ -537,12 +537,47 @@ export class Slot implements OpScope, Closable {
     this.#ending = [];
   }
 
-  /** Reads what is derived in memory: at start, and after a batch failed. REQUIRES: nothing is in the overlay. */
+  /** Reads what is derived in memory, at start. REQUIRES: nothing is in the overlay; so do the ones below. */
   async #load(): Promise<void> {
-    this.opens.clear();
     await this.#scan(this.tables.opens, this.keys.opens(), (key, ino: Ino) =>
       this.opens.add(firstOfKey(key) as SessionId, secondOfKey(key) as Fh, ino),
     );
+    await this.#loadSessions();
+  }
+
+  /**
+   * After a batch failed. Opens and releases were acknowledged before they were durable, so those in memory are right, and the rows are brought in step with them.
+   * (An open that failed together with a truncation stays registered until the session ends: it only keeps a file alive.)
+   */
+  async #reload(): Promise<void> {
+    await this.#loadSessions();
+    const stored = new Set<string>();
+    const released: string[] = [];
+    await this.#scan(this.tables.opens, this.keys.opens(), (key) => {
+      stored.add(key);
+      if (this.opens.inoOf(firstOfKey(key) as SessionId, secondOfKey(key) as Fh) === undefined) released.push(key);
+    });
+    this.#inBackground((op) => {
+      for (const key of released) op.tx.delete(this.tables.opens, key);
+      return Promise.resolve();
+    });
+    // what a lost release would have freed
+    if (!this.opensIncomplete()) this.#endGrace();
+    for (const session of this.opens.sessions()) {
+      for (const [fh, ino] of this.opens.of(session)) {
+        const key = this.keys.open(session, fh);
+        if (stored.has(key)) continue;
+        this.#inBackground(async (op) => {
+          if (this.opens.inoOf(session, fh) !== ino) return;
+          if ((await op.inode(ino)) === undefined) op.tx.onApply(() => this.opens.remove(session, fh));
+          else op.tx.put(this.tables.opens, key, ino);
+        });
+      }
+    }
+  }
+
+  async #loadSessions(): Promise<void> {
+    this.opens.orphans.clear();
     await this.#scan(this.tables.orphans, this.keys.orphans(), (key) => this.opens.orphans.add(firstOfKey(key) as Ino));
     const live = new Map<SessionId, SessionRecord>();
     await this.#scan(this.tables.sessions, this.keys.sessions(), (key, record) => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { MemoryEngine } from '../../src/kv/memory-engine.js';
 import { ROOT_INO } from '../../src/model/ids.js';
-import type { ChunkId, Fh } from '../../src/model/ids.js';
+import type { Fh } from '../../src/model/ids.js';
 import { S_IFDIR, S_IFREG } from '../../src/model/inode.js';
 import { MemoryStore } from '../../src/object/memory-store.js';
 import { startCluster, type Cluster } from './metaserver-cluster.js';
@@ -21,7 +21,8 @@ describe('a mount against MDS and metaserver', () => {
     const store = new MemoryStore();
     cluster = await startCluster(new MemoryEngine(), () => store);
     const fs = await cluster.createFs('one');
-    const { meta, unmount } = await cluster.mount(fs);
+    const mounted = await cluster.mount(fs);
+    const { meta } = mounted;
     const ctx = () => ({ opId: meta.clientOpId() });
 
     const dir = await meta.create(ctx(), ROOT_INO, name('dir'), spec(S_IFDIR | 0o755));
@@ -36,7 +37,7 @@ describe('a mount against MDS and metaserver', () => {
     expect(page.end).toBe(true);
     expect(page.entries.map((entry) => Buffer.from(entry.name).toString())).toEqual(['file']);
 
-    const chunkId = (await meta.allocateChunkId()) as ChunkId;
+    const chunkId = await meta.allocateChunkId();
     const extents = [{ offset: 0, length: 5000, chunkId, chunkOffset: 0 }];
     const attr = await meta.commitExtents(ctx(), file.attr.ino, {
       blocks: [{ block: 0, extents }],
@@ -60,7 +61,7 @@ describe('a mount against MDS and metaserver', () => {
     meta.release(file.attr.ino, 8 as Fh);
     await meta.rmdir(ctx(), ROOT_INO, name('dir'));
     await expect(meta.rmdir(ctx(), ROOT_INO, name('dir'))).rejects.toMatchObject({ code: 'ENOENT' });
-    await unmount();
+    await mounted.unmount();
     const detail = await cluster.client.getFs('one');
     expect(detail).toMatchObject({ metaserverAlive: true, mounts: [], usage: { usedBytes: 0, usedInodes: 1 } });
   });

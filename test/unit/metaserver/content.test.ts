@@ -1,0 +1,322 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { BlockExtents, Extent } from '../../../src/model/extent.js';
+import type { ChunkId, Fh, Ino } from '../../../src/model/ids.js';
+import { chunkKey } from '../../../src/model/chunk-key.js';
+import { blocksToProto, blocksFromProto } from '../../../src/wire/extent.js';
+import type { Operation } from '../../../src/metaserver/operations/operation-table.js';
+import { openToProto, swapToProto } from '../../../src/wire/operation.js';
+import { commitOp, createOp, first, FS, Harness, ROOT_INO, unlinkOp, type TestClient } from './slot-harness.js';
+
+const BLOCK = FS.blockSizeBytes;
+let harness: Harness;
+let client: TestClient;
+let nextChunk = 1;
+
+async function start(fs: Partial<typeof FS> = {}): Promise<void> {
+  harness = await Harness.start({ fs });
+  client = await harness.client();
+  nextChunk = 1;
+}
+
+beforeEach(() => start());
+
+afterEach(async () => {
+  await harness.checkAccounting();
+  await harness.close();
+});
+
+/** A commit of one fresh chunk whose bytes go to [offset, offset + length) of the file. */
+function write(offset: number, length: number) {
+  const chunkId = nextChunk++ as ChunkId;
+  const blocks: BlockExtents[] = [];
+  for (let at = offset; at < offset + length;) {
+    const block = Math.floor(at / BLOCK);
+    const end = Math.min(offset + length, (block + 1) * BLOCK);
+    const extent: Extent = { offset: at - block * BLOCK, length: end - at, chunkId, chunkOffset: at - offset };
+    blocks.push({ block, extents: [extent] });
+    at = end;
+  }
+  return { blocks, chunks: [{ chunkId, size: length }], sizeAtLeast: offset + length };
+}
+
+async function extentsOf(ino: Ino): Promise<BlockExtents[]> {
+  const all: BlockExtents[] = [];
+  for (let from = 0; from < 1 << 20;) {
+    const value = { ino: BigInt(ino), firstBlock: from, blockCount: 1 << 20 };
+    const { result } = await client.ok({ $case: 'readExtents', value });
+    if (result?.$case !== 'extents') throw new Error('no extents');
+    all.push(...blocksFromProto(result.value.blocks));
+    from = result.value.nextBlock;
+  }
+  return all;
+}
+
+describe('commit', () => {
+  test('lays data over data and frees chunks that nothing names', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    expect(await client.commit(ino, write(0, 10_000))).toMatchObject({ size: 10_000, allocatedBytes: 12_288 });
+    expect(await client.commit(ino, write(4096, 100))).toMatchObject({ size: 10_000, allocatedBytes: 12_288 });
+    expect((await extentsOf(ino))[0]!.extents.map(({ offset, length, chunkId }) => [offset, length, chunkId])).toEqual([
+      [0, 4096, 1],
+      [4096, 100, 2],
+      [4196, 5804, 1],
+    ]);
+    await client.commit(ino, write(0, 20_000));
+    expect((await harness.slot.usage()).deletesQueued).toBe(2);
+    expect((await harness.slot.usage()).usedBytes).toBe(20_480);
+  });
+
+  test('deletes the objects of dead chunks, not before two minutes', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.commit(ino, write(0, 100));
+    const key = chunkKey(harness.info.id, 1 as ChunkId);
+    await harness.store.put(key, Buffer.alloc(104));
+    await client.commit(ino, write(0, 100));
+    harness.clock.advance(119_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await harness.store.head(key)).toBe(104);
+    harness.clock.advance(2000);
+    while ((await harness.slot.usage()).deletesQueued > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await expect(harness.store.head(key)).rejects.toThrow();
+    // a commit that comes late is refused, for as long as the chunk is remembered
+    expect(await client.errno(commitOp(ino, { ...write(0, 5), chunks: [{ chunkId: 1 as ChunkId, size: 5 }] }))).toBe(
+      'EINVAL',
+    );
+    nextChunk = 1;
+    expect(await client.errno(commitOp(ino, write(0, 100)))).toBe('ESTALE');
+    nextChunk = 10;
+  });
+
+  test('is clipped by truncations that it did not know of', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.setattr(ino, { size: 50_000 });
+    await client.setattr(ino, { size: 5000 });
+    await client.setattr(ino, { size: 90_000 });
+    expect(await client.commit(ino, { ...write(0, 100_000), truncEpoch: 1 })).toMatchObject({
+      size: 90_000,
+      allocatedBytes: 8192,
+    });
+    expect(await extentsOf(ino)).toEqual([
+      { block: 0, extents: [{ offset: 0, length: 5000, chunkId: 1, chunkOffset: 0 }] },
+    ]);
+    expect(await client.errno(commitOp(ino, { ...write(0, 10), truncEpoch: 9 }))).toBe('EINVAL');
+  });
+
+  test('that brings nothing leaves a chunk to be deleted', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.setattr(ino, { size: 0 });
+    expect(await client.commit(ino, write(100, 50))).toMatchObject({ size: 0, allocatedBytes: 0, writerEpoch: 1 });
+    expect((await harness.slot.usage()).deletesQueued).toBe(1);
+  });
+
+  test('without a size stays within the file', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.setattr(ino, { size: 4000 });
+    const spec = { ...write(0, 8192), sizeAtLeast: undefined, truncEpoch: 1 };
+    expect(await client.commit(ino, spec)).toMatchObject({ size: 4000, allocatedBytes: 4096 });
+    await client.setattr(ino, { size: 10_000 });
+    expect((await extentsOf(ino))[0]!.extents).toEqual([{ offset: 0, length: 4000, chunkId: 1, chunkOffset: 0 }]);
+  });
+
+  test('sets the time of the write unless times were set since', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const at = (sec: number) => ({ sec: 1_700_000_000 + sec, nsec: 0 });
+    expect(await client.commit(ino, { ...write(0, 10), mtime: at(5) })).toMatchObject({ mtime: at(5), ctime: at(5) });
+    expect((await client.commit(ino, { ...write(0, 10), mtime: at(3) })).mtime).toEqual(at(5));
+    await client.setattr(ino, { mtime: at(1000) });
+    expect((await client.commit(ino, { ...write(0, 10), mtime: at(2000) })).mtime).toEqual(at(1000));
+    expect((await client.commit(ino, { ...write(0, 10), mtime: at(7), timeEpoch: 1 })).mtime).toEqual(at(7));
+  });
+
+  test('takes privileges when asked', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f', { mode: 0o106755 });
+    expect((await client.commit(ino, { ...write(0, 1), killPriv: true })).mode).toBe(0o100755);
+  });
+
+  test('refuses what makes no sense', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const good = write(0, 100);
+    const bad = async (spec: object) => client.errno(commitOp(ino, { ...good, ...spec }));
+    expect(await bad({ chunks: [] })).toBe('EINVAL');
+    expect(await bad({ chunks: [{ chunkId: 1, size: 99 }] })).toBe('EINVAL');
+    expect(
+      await bad({ blocks: [{ block: 0, extents: [{ ...good.blocks[0]!.extents[0]!, offset: BLOCK - 1 }] }] }),
+    ).toBe('EINVAL');
+    expect(await bad({ sizeAtLeast: 2 ** 51 })).toBe('EFBIG');
+    expect(await client.errno(commitOp(ROOT_INO, good))).toBe('EINVAL');
+    expect(await client.errno(commitOp(99 as Ino, good))).toBe('ENOENT');
+    const other = await harness.client();
+    await client.commit(ino, good);
+    expect(await other.errno(commitOp(ino, good))).toBe('ESTALE');
+  });
+
+  test('counts foreign changes', async () => {
+    const other = await harness.client();
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const check = async (session: number, writerEpoch: number) => {
+      const value = { sessionId: BigInt(session), ino: BigInt(ino), writerEpoch: BigInt(writerEpoch) };
+      const { result } = await client.ok({ $case: 'adoptCheck', value });
+      return result?.value;
+    };
+    await client.commit(ino, write(0, 1));
+    expect(await client.commit(ino, write(0, 1))).toMatchObject({ writerEpoch: 1, lastWriter: 1 });
+    expect(await check(1, 0)).toEqual({ exists: true, foreignChange: false });
+    expect(await check(2, 0)).toEqual({ exists: true, foreignChange: true });
+    expect(await other.commit(ino, write(0, 1))).toMatchObject({ writerEpoch: 2, lastWriter: 2 });
+    expect(await check(1, 1)).toEqual({ exists: true, foreignChange: true });
+    expect(await check(2, 1)).toEqual({ exists: true, foreignChange: false });
+    await client.ok(unlinkOp(ROOT_INO, 'f'));
+    expect(await check(1, 1)).toEqual({ exists: false, foreignChange: false });
+  });
+});
+
+describe('swap', () => {
+  const swap = (ino: Ino, expected: BlockExtents[], replacement: BlockExtents[], size: number): Operation => ({
+    $case: 'swapExtents',
+    value: swapToProto(ino, { expected, replacement, chunks: [{ chunkId: 50 as ChunkId, size }] }),
+  });
+
+  test('replaces what is still there', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.commit(ino, write(0, 100));
+    await client.commit(ino, write(100, 100));
+    const before = await client.getattr(ino);
+    const expected = await extentsOf(ino);
+    const whole = [{ block: 0, extents: [{ offset: 0, length: 200, chunkId: 50 as ChunkId, chunkOffset: 0 }] }];
+    expect(
+      await client.errno(
+        swap(ino, expected, [{ block: 0, extents: [{ ...whole[0]!.extents[0]!, length: 150 }] }], 200),
+      ),
+    ).toBe('EINVAL');
+    const done = await client.ok(swap(ino, expected, whole, 200));
+    expect(done.result).toEqual({ $case: 'swap', value: { swapped: true } });
+    expect(await extentsOf(ino)).toEqual(whole);
+    expect(first(done)).toEqual(before);
+    expect((await harness.slot.usage()).deletesQueued).toBe(2);
+    const again = await client.ok(swap(ino, expected, whole, 200));
+    expect(again.result).toEqual({ $case: 'swap', value: { swapped: false } });
+  });
+});
+
+describe('truncation', () => {
+  test('of many blocks leaves the rows to the background, and readers do not see them', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    for (let i = 0; i < 50; i++) await client.commit(ino, write(i * 4 * BLOCK, 4 * BLOCK));
+    expect((await harness.slot.usage()).usedBytes).toBe(200 * BLOCK);
+    await client.setattr(ino, { size: BLOCK + 100 });
+    await client.setattr(ino, { size: 200 * BLOCK });
+    // written over a row that is not cut yet
+    await client.commit(ino, { ...write(3 * BLOCK, 10), truncEpoch: 2 });
+    const expected = [
+      [0, [[0, BLOCK]]],
+      [1, [[0, 100]]],
+      [3, [[0, 10]]],
+    ];
+    const seen = async () =>
+      (await extentsOf(ino)).map(({ block, extents }) => [
+        block,
+        extents.map(({ offset, length }) => [offset, length]),
+      ]);
+    expect(await seen()).toEqual(expected);
+    while ((await harness.slot.usage()).usedBytes > 3 * BLOCK) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await seen()).toEqual(expected);
+    expect(await client.getattr(ino)).toMatchObject({ allocatedBytes: BLOCK + 8192, size: 200 * BLOCK });
+  });
+
+  test('of a removed file frees every row in the background', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    for (let i = 0; i < 50; i++) await client.commit(ino, write(i * 4 * BLOCK, 4 * BLOCK));
+    await client.ok(unlinkOp(ROOT_INO, 'f'));
+    while ((await harness.slot.usage()).usedBytes > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(await harness.slot.usage()).toMatchObject({ usedInodes: 1, deletesQueued: 50 });
+  });
+
+  test('by O_TRUNC', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.commit(ino, write(0, 100));
+    const spec = { fh: 1 as Fh, write: true, truncate: true };
+    const reply = await client.ok({ $case: 'open', value: openToProto(ino, spec) });
+    expect(first(reply)).toMatchObject({ size: 0, allocatedBytes: 0, truncEpoch: 1 });
+    expect(reply.result).toEqual({ $case: 'extents', value: { blocks: blocksToProto([]), nextBlock: 0 } });
+    client.release(ino, 1);
+  });
+});
+
+describe('capacity', () => {
+  const reserve = async (who: TestClient, bytes: number) => {
+    const { result } = await who.ok({ $case: 'reserve', value: { bytes: BigInt(bytes) } });
+    return result?.$case === 'reserve' ? Number(result.value.granted) : undefined;
+  };
+
+  test('is shared by reservations, and commits spend them', async () => {
+    await harness.close();
+    await start({ capacityBytes: 100 * 4096 });
+    const other = await harness.client();
+    expect(await reserve(client, 60 * 4096 - 5)).toBe(60 * 4096);
+    expect(await reserve(other, 60 * 4096)).toBe(40 * 4096);
+    expect(await reserve(client, 100 * 4096)).toBe(60 * 4096);
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.commit(ino, write(0, 50 * 4096));
+    expect(await client.errno(commitOp(ino, write(100 * BLOCK, 11 * 4096)))).toBe('ENOSPC');
+    await client.commit(ino, write(100 * BLOCK, 10 * 4096));
+    expect(await harness.slot.usage()).toMatchObject({ usedBytes: 60 * 4096, capacityBytes: 100 * 4096 });
+    await harness.slot.endSession(other.id, 0, 'done');
+    await client.commit(ino, write(200 * BLOCK, 40 * 4096));
+    expect(await reserve(client, 1)).toBe(0);
+    await client.ok(unlinkOp(ROOT_INO, 'f'));
+    expect(await reserve(client, 1000 * 4096)).toBe(100 * 4096);
+  });
+
+  test('without a limit is not counted', async () => {
+    expect(await reserve(client, 5)).toBe(Number.MAX_SAFE_INTEGER);
+  });
+});
+
+test('bytes in the file are those of the last write, whatever the order of commits and truncations', async () => {
+  const step = fc.oneof(
+    fc.record({
+      kind: fc.constant('write' as const),
+      at: fc.nat(300_000),
+      length: fc.integer({ min: 1, max: 90_000 }),
+    }),
+    fc.record({ kind: fc.constant('truncate' as const), at: fc.nat(300_000), length: fc.constant(0) }),
+  );
+  let run = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
+      const name = `f${run++}`;
+      const { ino } = await client.create(ROOT_INO, name);
+      // each byte's chunk, 0 = hole; in units of 100 bytes would hide edges, so bytes it is
+      const bytes = new Uint16Array(400_000);
+      let size = 0;
+      let epoch = 0;
+      for (const { kind, at, length } of steps) {
+        if (kind === 'write') {
+          const spec = write(at, length);
+          await client.commit(ino, { ...spec, truncEpoch: epoch });
+          bytes.fill(spec.chunks[0]!.chunkId % 65_536, at, at + length);
+          size = Math.max(size, at + length);
+        } else {
+          await client.setattr(ino, { size: at });
+          epoch++;
+          bytes.fill(0, at);
+          size = at;
+        }
+      }
+      const seen = new Uint16Array(400_000);
+      for (const { block, extents } of await extentsOf(ino)) {
+        for (const { offset, length, chunkId } of extents) {
+          seen.fill(chunkId % 65_536, block * BLOCK + offset, block * BLOCK + offset + length);
+        }
+      }
+      expect(Buffer.compare(Buffer.from(seen.buffer), Buffer.from(bytes.buffer))).toBe(0);
+      const units = new Set<number>();
+      bytes.forEach((chunk, i) => chunk !== 0 && units.add(Math.floor(i / 4096)));
+      expect(await client.getattr(ino)).toMatchObject({ size, allocatedBytes: units.size * 4096 });
+    }),
+    { numRuns: 25 },
+  );
+  await harness.checkAccounting();
+  expect(await client.errno(createOp(ROOT_INO, 'last'))).toBe('OK');
+});
