@@ -383,8 +383,8 @@ export class MetadataClient implements Metadata {
     });
   }
 
-  adoptCheck(session: SessionId, ino: Ino, writerEpoch: number): Promise<AdoptCheck> {
-    const value = { sessionId: BigInt(session), ino: BigInt(ino), writerEpoch: BigInt(writerEpoch) };
+  adoptCheck(session: SessionId, ino: Ino, change: number): Promise<AdoptCheck> {
+    const value = { sessionId: BigInt(session), ino: BigInt(ino), change: BigInt(change) };
     return this.#ask({ $case: 'adoptCheck', value }, undefined, (response, attrs) => {
       checkErrno(response);
       const { exists, foreignChange } = result(response, 'adoptCheck');

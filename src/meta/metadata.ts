@@ -55,7 +55,7 @@ export interface OpenResult {
 export interface AdoptCheck {
   /** Undefined when the inode is gone. */
   readonly attr: InodeAttr | undefined;
-  /** Another session changed data or size since `writerEpoch`. */
+  /** Another session changed data or size since `change`. */
   readonly foreignChange: boolean;
 }
 
@@ -123,8 +123,8 @@ export interface Metadata {
 
   /** Which of an earlier session's operations were executed. */
   queryOps(session: SessionId, opIds: readonly OpId[]): Promise<readonly boolean[]>;
-  /** Whether records that `session` wrote on `ino` under `writerEpoch` may be placed on it now. */
-  adoptCheck(session: SessionId, ino: Ino, writerEpoch: number): Promise<AdoptCheck>;
+  /** Whether records that `session` wrote on `ino`, knowing its change number as `change`, may be placed on it now. */
+  adoptCheck(session: SessionId, ino: Ino, change: number): Promise<AdoptCheck>;
   /** The journal of an ended session is adopted: its stored replies may go. */
   adoptEnd(session: SessionId): Promise<void>;
 }

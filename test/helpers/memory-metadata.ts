@@ -211,12 +211,11 @@ export class MemoryMetadata implements Metadata {
     return this.#read('queryOps', undefined, () => opIds.map((id) => this.#shared.executed.has(opKey(session, id))));
   }
 
-  async adoptCheck(session: SessionId, ino: Ino, writerEpoch: number): Promise<AdoptCheck> {
+  async adoptCheck(session: SessionId, ino: Ino, change: number): Promise<AdoptCheck> {
     return this.#read('adoptCheck', undefined, () => {
       const attr = this.knownAttr(ino);
       if (attr === undefined) return { attr, foreignChange: false };
-      const ownFirst = attr.writerEpoch === writerEpoch + 1 && attr.lastWriter === (session as number);
-      return { attr, foreignChange: attr.writerEpoch !== writerEpoch && !ownFirst };
+      return { attr, foreignChange: this.namespace.lastForeignWrite(ino, session) > change };
     });
   }
 

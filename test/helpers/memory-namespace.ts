@@ -55,6 +55,8 @@ interface Inode {
   readonly opens: Set<string>;
   /** The size set by each truncation; its index + 1 is the truncate epoch. */
   readonly truncations: number[];
+  /** The change number of each session's last change of data or size. */
+  readonly writes: Map<SessionId, number>;
 }
 
 /**
@@ -332,6 +334,13 @@ export class MemoryNamespace {
     return key;
   }
 
+  /** The change number of the last change of data or size that another session made; 0 = there was none. */
+  lastForeignWrite(ino: Ino, session: SessionId): number {
+    let last = 0;
+    for (const [writer, change] of this.#get(ino).writes) if (writer !== session) last = Math.max(last, change);
+    return last;
+  }
+
   #entry(dir: Inode, name: Uint8Array): Inode {
     const entry = dir.entries.get(this.#name(name));
     if (entry === undefined) throw new FsError('ENOENT');
@@ -354,6 +363,7 @@ export class MemoryNamespace {
       xattrs: new Map(),
       opens: new Set(),
       truncations: [],
+      writes: new Map(),
     };
     this.#inodes.set(ino, inode);
     return inode;
@@ -417,6 +427,7 @@ export class MemoryNamespace {
   #wrote(session: SessionId, inode: Inode): void {
     if (inode.attr.lastWriter !== session) inode.attr.writerEpoch++;
     inode.attr.lastWriter = session;
+    inode.writes.set(session, inode.attr.change + 1);
     inode.attr.allocatedBytes = this.#allocated(inode);
   }
 

@@ -13,7 +13,7 @@ import type { InodeAttr } from '../../model/inode.js';
 import { DataError } from '../data-error.js';
 import type { DirtyPiece } from '../write/dirty-overlay.js';
 import type { AdoptedWrite } from './adopt-writes.js';
-import { ReplayState, writerEpochOf, type ReplayedInode } from './replay-state.js';
+import { changeOf, ReplayState, type ReplayedInode } from './replay-state.js';
 import type { SessionDir } from './session-dir.js';
 
 /** Who takes the records over: the data path of the new session. */
@@ -189,11 +189,11 @@ export class JournalAdopter {
     const verdicts = new Map<number, AdoptCheck>();
     const pieces: DirtyPiece[] = [];
     for (const piece of sortedPieces(inode)) {
-      const epoch = writerEpochOf(piece);
-      let verdict = verdicts.get(epoch);
+      const change = changeOf(piece);
+      let verdict = verdicts.get(change);
       if (verdict === undefined) {
-        verdict = await this.#whenEnded(() => this.#deps.metadata.adoptCheck(session, ino, epoch));
-        verdicts.set(epoch, verdict);
+        verdict = await this.#whenEnded(() => this.#deps.metadata.adoptCheck(session, ino, change));
+        verdicts.set(change, verdict);
       }
       const bytes = piece.end - piece.start;
       if (verdict.attr === undefined) report.droppedBytes += bytes;

@@ -21,7 +21,8 @@ import {
 
 /** A write as replay found it. */
 export interface ReplayedRecord extends DirtyRecord {
-  readonly writerEpoch: number;
+  /** The inode's change number that it was written on. */
+  readonly change: number;
 }
 
 /** What an ended session left of one inode. */
@@ -132,9 +133,9 @@ export class ReplayState {
     this.#writes++;
     inode.change = Math.max(inode.change, write.change);
     if (write.killPriv) inode.killPrivAt = record.ref.sequence;
-    const { mtime, truncEpoch, timeEpoch, writerEpoch, offset } = write;
+    const { mtime, truncEpoch, timeEpoch, change, offset } = write;
     const { ref } = record;
-    const replayed: ReplayedRecord = { ref, mtime, truncEpoch, timeEpoch, writerEpoch, live: ref.length };
+    const replayed: ReplayedRecord = { ref, mtime, truncEpoch, timeEpoch, change, live: ref.length };
     inode.overlay.insert(offset, offset + ref.length, replayed);
   }
 
@@ -157,7 +158,7 @@ export class ReplayState {
   }
 }
 
-/** The write epoch that a piece's record was made under. */
-export function writerEpochOf(piece: DirtyPiece): number {
-  return (piece.record as ReplayedRecord).writerEpoch;
+/** The change number that a piece's record was written on. */
+export function changeOf(piece: DirtyPiece): number {
+  return (piece.record as ReplayedRecord).change;
 }

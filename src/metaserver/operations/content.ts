@@ -26,12 +26,17 @@ export function liveExtents(
   return clipBlock(row.extents, block, op.scope.info.blockSizeBytes, sizeLimit(record.trims, row.epoch));
 }
 
-/** Notes in the attributes that a session changes data or size. */
-export function writtenBy(op: OpTransaction, record: InodeRecord): { writerEpoch: number; lastWriter: number } {
-  const { writerEpoch, lastWriter } = record.attr;
-  return lastWriter === op.session
-    ? { writerEpoch, lastWriter }
-    : { writerEpoch: writerEpoch + 1, lastWriter: op.session };
+/** Notes that the operation's session changes data or size. REQUIRES: the change number grows afterwards (`op.changed`). */
+export function writtenBy(op: OpTransaction, record: InodeRecord): InodeRecord {
+  const { attr } = record;
+  const dataChange = attr.change + 1;
+  if (attr.lastWriter === op.session) return { ...record, dataChange };
+  return {
+    ...record,
+    attr: { ...attr, writerEpoch: attr.writerEpoch + 1, lastWriter: op.session },
+    dataChange,
+    foreignDataChange: record.dataChange,
+  };
 }
 
 /**
@@ -42,9 +47,10 @@ export async function setSize(op: OpTransaction, record: InodeRecord, size: numb
   const { tables, keys, info } = op.scope;
   const { attr } = record;
   const epoch = attr.truncEpoch + 1;
+  const written = writtenBy(op, record);
   const truncated: InodeRecord = {
-    ...record,
-    attr: { ...attr, size, truncEpoch: epoch, ...writtenBy(op, record) },
+    ...written,
+    attr: { ...written.attr, size, truncEpoch: epoch },
     truncations: addTruncation(record.truncations, epoch, size),
   };
   if (attr.allocatedBytes === 0 || size >= attr.size) return truncated;

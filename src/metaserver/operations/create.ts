@@ -100,6 +100,8 @@ export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSp
     },
     entries: 0,
     mtimeExplicit: false,
+    dataChange: 0,
+    foreignDataChange: 0,
     xattrCount: 0,
     xattrBytes: 0,
     truncations: [],

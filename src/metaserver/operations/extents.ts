@@ -109,13 +109,8 @@ export async function commitExtents(op: OpTransaction, request: CommitExtents): 
   const written = placed || size !== attr.size;
   const mtime = commitTime(record, spec.mtime, spec.timeEpoch);
   const changed = op.changed(
-    record,
-    {
-      size,
-      allocatedBytes: attr.allocatedBytes + grown,
-      mtime: mtime ?? attr.mtime,
-      ...(written ? writtenBy(op, record) : {}),
-    },
+    written ? writtenBy(op, record) : record,
+    { size, allocatedBytes: attr.allocatedBytes + grown, mtime: mtime ?? attr.mtime },
     // the moment of the write, not of its upload: a ctime that moved later would look like another change
     spec.mtime ?? attr.ctime,
   );

@@ -17,6 +17,10 @@ export interface InodeRecord {
   readonly entries: number;
   /** The mtime was set explicitly: a later write may set an earlier one. */
   readonly mtimeExplicit: boolean;
+  /** The change number of the last change of data or size; 0 = there was none. */
+  readonly dataChange: number;
+  /** The same of the last one that was made by another session than `attr.lastWriter`. */
+  readonly foreignDataChange: number;
   readonly xattrCount: number;
   /** Bytes of names and values of all extended attributes. */
   readonly xattrBytes: number;
@@ -42,6 +46,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     writeTime(writer, attr.ctime);
     writeTime(writer, attr.btime);
     writer.u64(attr.change).u64(attr.writerEpoch).u64(attr.lastWriter).u32(attr.truncEpoch).u32(attr.timeEpoch);
+    writer.u64(record.dataChange).u64(record.foreignDataChange);
     writer.u64(attr.parent).u32(record.entries).u32(record.xattrCount).u32(record.xattrBytes);
     writeTruncations(writer, record.truncations);
     writeTruncations(writer, record.trims);
@@ -71,6 +76,8 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     const lastWriter = reader.u64();
     const truncEpoch = reader.u32();
     const timeEpoch = reader.u32();
+    const dataChange = reader.u64();
+    const foreignDataChange = reader.u64();
     const parent = reader.u64() as Ino;
     const entries = reader.u32();
     const xattrCount = reader.u32();
@@ -105,6 +112,8 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
       },
       entries,
       mtimeExplicit: (flags & FLAG_MTIME_EXPLICIT) !== 0,
+      dataChange,
+      foreignDataChange,
       xattrCount,
       xattrBytes,
       truncations,

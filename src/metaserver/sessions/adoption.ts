@@ -23,19 +23,18 @@ export async function queryOps(op: OpTransaction, request: QueryOps, live: Sessi
   return { attrs: [], result: { $case: 'queryOps', value: { executed } } };
 }
 
-/** Whether records that an ended session wrote on an inode may be placed on it now: nobody else has changed it since. */
+/** Whether records that an ended session wrote on an inode may be placed on it now: nobody else has changed its data or size since. */
 export async function adoptCheck(op: OpTransaction, request: AdoptCheckRequest): Promise<OpReply> {
   const session = safeNumber(request.sessionId, 'adoptCheck.sessionId');
-  const epoch = safeNumber(request.writerEpoch, 'adoptCheck.writerEpoch');
+  const change = safeNumber(request.change, 'adoptCheck.change');
   const record = await op.inode(inoFromProto(request.ino, 'adoptCheck.ino'));
   if (record === undefined) {
     return { attrs: [], result: { $case: 'adoptCheck', value: { exists: false, foreignChange: false } } };
   }
-  const { writerEpoch, lastWriter } = record.attr;
-  const own = writerEpoch === epoch || (writerEpoch === epoch + 1 && lastWriter === session);
+  const foreign = record.attr.lastWriter === session ? record.foreignDataChange : record.dataChange;
   return {
     attrs: [record.attr],
-    result: { $case: 'adoptCheck', value: { exists: true, foreignChange: !own } },
+    result: { $case: 'adoptCheck', value: { exists: true, foreignChange: foreign > change } },
   };
 }
 

@@ -154,18 +154,28 @@ describe('commit', () => {
   test('counts foreign changes', async () => {
     const other = await harness.client();
     const { ino } = await client.create(ROOT_INO, 'f');
-    const check = async (session: number, writerEpoch: number) => {
-      const value = { sessionId: BigInt(session), ino: BigInt(ino), writerEpoch: BigInt(writerEpoch) };
+    const check = async (session: number, change: number) => {
+      const value = { sessionId: BigInt(session), ino: BigInt(ino), change: BigInt(change) };
       const { result } = await client.ok({ $case: 'adoptCheck', value });
       return result?.value;
     };
+    const ours = { exists: true, foreignChange: false };
+    const foreign = { exists: true, foreignChange: true };
     await client.commit(ino, write(0, 1));
-    expect(await client.commit(ino, write(0, 1))).toMatchObject({ writerEpoch: 1, lastWriter: 1 });
-    expect(await check(1, 0)).toEqual({ exists: true, foreignChange: false });
-    expect(await check(2, 0)).toEqual({ exists: true, foreignChange: true });
-    expect(await other.commit(ino, write(0, 1))).toMatchObject({ writerEpoch: 2, lastWriter: 2 });
-    expect(await check(1, 1)).toEqual({ exists: true, foreignChange: true });
-    expect(await check(2, 1)).toEqual({ exists: true, foreignChange: false });
+    const first = await client.commit(ino, write(0, 1));
+    expect(first).toMatchObject({ writerEpoch: 1, lastWriter: 1 });
+    expect(await check(1, 1)).toEqual(ours);
+    expect(await check(2, 1)).toEqual(foreign);
+    expect(await check(2, first.change)).toEqual(ours);
+    const second = await other.commit(ino, write(0, 1));
+    expect(second).toMatchObject({ writerEpoch: 2, lastWriter: 2 });
+    expect(await check(1, first.change)).toEqual(foreign);
+    expect(await check(1, second.change)).toEqual(ours);
+    expect(await check(2, first.change)).toEqual(ours);
+    // the same other session once more: what was written in between is foreign to it
+    await other.commit(ino, write(0, 1));
+    expect(await check(1, second.change)).toEqual(foreign);
+    expect(await check(2, first.change)).toEqual(ours);
     await client.ok(unlinkOp(ROOT_INO, 'f'));
     expect(await check(1, 1)).toEqual({ exists: false, foreignChange: false });
   });

@@ -400,7 +400,8 @@ export interface QueryOpsResult {
 export interface AdoptCheckRequest {
   sessionId: bigint;
   ino: bigint;
-  writerEpoch: bigint;
+  /** Attr.change as the session knew it. */
+  change: bigint;
 }
 
 export interface AdoptCheckResult {
@@ -4457,7 +4458,7 @@ export const QueryOpsResult: MessageFns<QueryOpsResult> = {
 };
 
 function createBaseAdoptCheckRequest(): AdoptCheckRequest {
-  return { sessionId: 0n, ino: 0n, writerEpoch: 0n };
+  return { sessionId: 0n, ino: 0n, change: 0n };
 }
 
 export const AdoptCheckRequest: MessageFns<AdoptCheckRequest> = {
@@ -4474,11 +4475,11 @@ export const AdoptCheckRequest: MessageFns<AdoptCheckRequest> = {
       }
       writer.uint32(16).uint64(message.ino);
     }
-    if (message.writerEpoch !== 0n) {
-      if (BigInt.asUintN(64, message.writerEpoch) !== message.writerEpoch) {
-        throw new globalThis.Error("value provided for field message.writerEpoch of type uint64 too large");
+    if (message.change !== 0n) {
+      if (BigInt.asUintN(64, message.change) !== message.change) {
+        throw new globalThis.Error("value provided for field message.change of type uint64 too large");
       }
-      writer.uint32(24).uint64(message.writerEpoch);
+      writer.uint32(24).uint64(message.change);
     }
     return writer;
   },
@@ -4517,7 +4518,7 @@ export const AdoptCheckRequest: MessageFns<AdoptCheckRequest> = {
               break;
             }
 
-            message.writerEpoch = reader.uint64() as bigint;
+            message.change = reader.uint64() as bigint;
             continue;
           }
         }
