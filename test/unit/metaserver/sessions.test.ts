@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { SessionEnd_Reason, type Response } from '../../../src/gen/curvefs/v1/metaserver.js';
-import type { KvBatch, KvEngine } from '../../../src/kv/kv-engine.js';
+import type { KvBatch } from '../../../src/kv/kv-engine.js';
 import { KvError } from '../../../src/kv/kv-error.js';
 import { MemoryEngine } from '../../../src/kv/memory-engine.js';
 import type { Operation } from '../../../src/metaserver/operations/operation-table.js';
