@@ -1,9 +1,10 @@
+import { ERRNO } from '../common/errno.js';
 import { errnoOf, errorMessage, FsError, isFsError } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import { type Fh, type Ino, ROOT_INO } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import type { FileSystem } from '../vfs/file-system.js';
-import { O_RDWR, type SetattrRequest } from '../vfs/requests.js';
+import { O_RDWR, type SetattrRequest, type StatfsReply } from '../vfs/requests.js';
 import type { VfsContext } from '../vfs/vfs-context.js';
 import type { FuseNativeOperations, FuseNativeStat, Done } from './fuse-native-module.js';
 import { PathResolver } from './path-resolver.js';
@@ -22,6 +23,9 @@ interface OpenHandle {
 }
 
 const NO_ID = 0xffff_ffff;
+const U32_MAX = 0xffff_ffff;
+/** A time so close to the current one is the current one. */
+const NOW_MS = 2000;
 const UNCHANGED: SetattrRequest = {
   fh: undefined,
   mode: undefined,
@@ -38,7 +42,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /**
  * The calls of npm `fuse-native` (libfuse 2, by path, one user) as calls of the VFS. What its interface cannot say is missing: rename flags, extended attributes (it does not
- * pass the size of the caller's buffer), nanoseconds, names that are not UTF-8 (they are left out of listings).
+ * pass the size of the caller's buffer), explicit times, names that are not UTF-8 (they are left out of listings).
  */
 export class FuseNativeBridge {
   readonly #deps: FuseNativeBridgeDeps;
@@ -53,8 +57,7 @@ export class FuseNativeBridge {
 
   /** What `fuse-native` calls. */
   readonly operations: FuseNativeOperations = {
-    statfs: (_path, done) =>
-      this.#answer(done, async (ctx) => ({ ...(await this.#deps.fs.statfs(ctx)), ...ZERO_STATFS })),
+    statfs: (_path, done) => this.#answer(done, async (ctx) => statfsOf(await this.#deps.fs.statfs(ctx))),
     getattr: (path, done) => this.#answer(done, async (ctx) => statOf(await this.#paths.attr(ctx, path))),
     readdir: (path, done) => this.#answer(done, (ctx) => this.#list(ctx, path)),
     readlink: (path, done) => this.#answer(done, (ctx) => this.#readlink(ctx, path)),
@@ -80,8 +83,7 @@ export class FuseNativeBridge {
       this.#change(done, path, { uid: uid === NO_ID ? undefined : uid, gid: gid === NO_ID ? undefined : gid }),
     truncate: (path, size, done) => this.#change(done, path, { size }),
     ftruncate: (path, handle, size, done) => this.#change(done, path, { size, fh: this.#open.get(handle)?.fh }),
-    utimens: (path, atimeMs, mtimeMs, done) =>
-      this.#change(done, path, { atime: timespecOfMs(atimeMs), mtime: timespecOfMs(mtimeMs) }),
+    utimens: (path, atimeMs, _mtimeMs, done) => this.#touch(done, path, atimeMs),
     create: (path, mode, done) => this.#answer(done, (ctx) => this.#create(ctx, path, mode)),
     open: (path, flags, done) => this.#answer(done, (ctx) => this.#openPath(ctx, path, flags)),
     read: (_path, handle, buffer, length, position, done) =>
@@ -194,6 +196,15 @@ export class FuseNativeBridge {
     });
   }
 
+  /**
+   * fuse-native 2.2.6 hands over the access time in the place of the modification time as well. The current time (touch) is right for both; explicit times are refused,
+   * as one of them would be wrong.
+   */
+  #touch(done: Done<void>, path: string, atimeMs: number): void {
+    if (Math.abs(Date.now() - atimeMs) < NOW_MS) this.#change(done, path, { atime: 'now', mtime: 'now' });
+    else done(-ERRNO.EOPNOTSUPP);
+  }
+
   #answer<T>(done: Done<T>, work: (ctx: VfsContext) => Promise<T>): void {
     work(this.#deps.context()).then(
       (result) => done(0, result),
@@ -212,7 +223,26 @@ export class FuseNativeBridge {
   }
 }
 
-const ZERO_STATFS = { favail: 0, fsid: 0, flag: 0, namemax: 255 };
+/** The driver's numbers are 32 bits wide: large filesystems are told in larger blocks. */
+function statfsOf(found: StatfsReply): Readonly<Record<string, number>> {
+  let scale = 1;
+  while (found.blocks / scale > U32_MAX) scale *= 2;
+  const [blocks, bfree, bavail] = [found.blocks, found.bfree, found.bavail].map((count) => Math.floor(count / scale));
+  const bsize = found.frsize * scale;
+  const [files, ffree] = [found.files, found.ffree].map((count) => Math.min(count, U32_MAX));
+  const sizes = { bsize, frsize: bsize, namemax: found.namelen };
+  return {
+    ...sizes,
+    blocks: blocks!,
+    bfree: bfree!,
+    bavail: bavail!,
+    files: files!,
+    ffree: ffree!,
+    favail: ffree!,
+    fsid: 0,
+    flag: 0,
+  };
+}
 
 function decode(bytes: Uint8Array): string | undefined {
   try {
@@ -233,9 +263,4 @@ function statOf(attr: InodeAttr): FuseNativeStat {
     mtime: new Date(attr.mtime.sec * 1000 + attr.mtime.nsec / 1e6),
     ctime: new Date(attr.ctime.sec * 1000 + attr.ctime.nsec / 1e6),
   };
-}
-
-function timespecOfMs(ms: number): { readonly sec: number; readonly nsec: number } {
-  const sec = Math.floor(ms / 1000);
-  return { sec, nsec: Math.min(999_999_999, Math.round((ms - sec * 1000) * 1e6)) };
 }
