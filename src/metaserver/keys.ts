@@ -1,5 +1,10 @@
 import type { ChunkId, Fh, FsId, Ino, SessionId } from '../model/ids.js';
 
+const FS_TAG = 0x46;
+const INO_TAG = 0x6b;
+const INODE_TAG = 0x49;
+const BUCKET_TAG = 0x44;
+
 /**
  * Keys of the metaserver's rows as strings of one character per byte (`store/`), big-endian, so that their order is memcmp's.
  *
@@ -16,20 +21,67 @@ import type { ChunkId, Fh, FsId, Ino, SessionId } from '../model/ids.js';
  * What belongs to an inode is contiguous. The leading letters keep a metaserver's rows apart from the MDS's (`M`) in a shared engine.
  */
 export class Keys {
+  readonly #fs: number;
   readonly #prefix: string;
   readonly counters: string;
 
   constructor(fsId: FsId) {
+    this.#fs = fsId;
     this.#prefix = `F${u32(fsId)}`;
     this.counters = `${this.#prefix}A`;
   }
 
+  /** Made in one piece: every operation looks up inodes, and a concatenated string has to be flattened before it is hashed. */
   inode(ino: Ino): string {
-    return `${this.#prefix}k${u64(ino)}I`;
+    const fs = this.#fs;
+    const high = Math.floor(ino / 2 ** 32);
+    return String.fromCharCode(
+      FS_TAG,
+      fs >>> 24,
+      (fs >>> 16) & 255,
+      (fs >>> 8) & 255,
+      fs & 255,
+      INO_TAG,
+      (high >>> 24) & 255,
+      (high >>> 16) & 255,
+      (high >>> 8) & 255,
+      high & 255,
+      (ino >>> 24) & 255,
+      (ino >>> 16) & 255,
+      (ino >>> 8) & 255,
+      ino & 255,
+      INODE_TAG,
+    );
   }
 
+  /** As {@link inode}, in one piece. */
   bucket(dir: Ino, hash: number): string {
-    return `${this.#prefix}k${u64(dir)}D${u48(hash)}`;
+    const fs = this.#fs;
+    const high = Math.floor(dir / 2 ** 32);
+    const hashHigh = Math.floor(hash / 2 ** 32);
+    return String.fromCharCode(
+      FS_TAG,
+      fs >>> 24,
+      (fs >>> 16) & 255,
+      (fs >>> 8) & 255,
+      fs & 255,
+      INO_TAG,
+      (high >>> 24) & 255,
+      (high >>> 16) & 255,
+      (high >>> 8) & 255,
+      high & 255,
+      (dir >>> 24) & 255,
+      (dir >>> 16) & 255,
+      (dir >>> 8) & 255,
+      dir & 255,
+      BUCKET_TAG,
+      (hashHigh >>> 8) & 255,
+      hashHigh & 255,
+      (hash >>> 24) & 255,
+      (hash >>> 16) & 255,
+      (hash >>> 8) & 255,
+      hash & 255,
+    );
   }
 
   /** From `hash` to the last entry of the directory. */

@@ -149,9 +149,9 @@ export class Metaserver implements Closable {
     };
     await this.#deps.engine.commit({
       puts: [
-        row(filesystemKey(info.id), () => filesystemCodec.encode(record, writer)),
-        row(keys.inode(ROOT_INO), () => inodeCodec.encode(rootInode, writer)),
-        row(keys.counters, () => countersCodec.encode(counters, writer)),
+        row(filesystemKey(info.id), () => filesystemCodec.encode(record, writer.begin())),
+        row(keys.inode(ROOT_INO), () => inodeCodec.encode(rootInode, writer.begin())),
+        row(keys.counters, () => countersCodec.encode(counters, writer.begin())),
       ],
       deletes: [],
       deleteRanges: [],
@@ -200,7 +200,7 @@ export class Metaserver implements Closable {
     await this.#unmount(mounted);
     const record = { ...filesystemCodec.decode(stored), deleting: true };
     const writer = new RecordWriter();
-    filesystemCodec.encode(record, writer);
+    filesystemCodec.encode(record, writer.begin());
     await this.#deps.engine.commit({
       puts: [{ key, value: writer.finish() }],
       deletes: [],

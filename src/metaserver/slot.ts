@@ -15,6 +15,7 @@ import type { KvEngine } from '../kv/kv-engine.js';
 import type { FsInfo, FsUsage, MountInfo } from '../model/filesystem.js';
 import type { Fh, Ino, SessionId } from '../model/ids.js';
 import { inoFromProto } from '../wire/attr.js';
+import { ReplyWriter } from '../wire/reply-writer.js';
 import { safeNumber } from '../wire/safe-number.js';
 import { Executor } from './executor.js';
 import { firstOfKey, Keys, secondOfKey, type KeyRange } from './keys.js';
@@ -77,6 +78,7 @@ export class Slot implements OpScope, Closable {
   readonly #deps: SlotDeps;
   readonly #logger: Logger;
   readonly #ttlMs: number;
+  readonly #writer = new ReplyWriter();
 
   readonly #sessions = new Map<SessionId, Session>();
   /** Live sessions that have not attached since the start. INVARIANT: empty once #graceUntilMs has passed. */
@@ -315,14 +317,16 @@ export class Slot implements OpScope, Closable {
       this.#mutate(connection, session, operation, request.opId, respond);
     } else if (operation.$case === 'barrier') {
       this.executor.barrier().then(
-        () => respond(encodeReply({ attrs: [] })),
+        () => respond(encodeReply({ attrs: [] }, this.#writer)),
         (error: unknown) => respond(encodeError(asError(error))),
       );
     } else {
       this.executor.submit<Uint8Array>({
         run: (tx) => {
           this.#fence(session, connection.incarnation);
-          return this.#run(new OpTransaction(this, tx, session.id), operation).then(encodeReply);
+          return this.#run(new OpTransaction(this, tx, session.id), operation).then((reply) =>
+            encodeReply(reply, this.#writer),
+          );
         },
         done: (error, body) => respond(error === undefined ? body! : this.#errorBody(operation, error)),
       });
@@ -413,7 +417,7 @@ export class Slot implements OpScope, Closable {
     this.#fence(session, outstanding.incarnation);
     if (session.record.readOnly && needsWriting(operation)) throw new FsError('EROFS', 'a read-only mount');
     const reply = await this.#run(new OpTransaction(this, tx, session.id), operation);
-    const body = encodeReply(reply);
+    const body = encodeReply(reply, this.#writer);
     // an open that is lost with its batch may be executed again
     const stored = !tx.soft;
     tx.onApply(() => session.replies.applied(outstanding, body, stored));

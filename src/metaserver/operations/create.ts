@@ -47,7 +47,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
       record = await openInode(op, record, spec.open);
       if (!spec.open.truncate) op.tx.soft = true;
     }
-    return { attrs: [record.attr, parent.attr], result: { $case: 'create', value: { created: false } } };
+    return { attrs: [record.attr, parent.attr], result: { kind: 'created', created: false } };
   }
   const ino = await op.allocateIno();
   const record = newInode(ino, parent.attr, spec, op.now);
@@ -56,7 +56,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
   const directory = op.changeDirectory(parent, 1, isDirectory(record.attr.mode) ? 1 : 0);
   // a new file has nothing to truncate
   if (spec.open !== undefined) await openInode(op, record, { ...spec.open, truncate: false });
-  return { attrs: [record.attr, directory.attr], result: { $case: 'create', value: { created: true } } };
+  return { attrs: [record.attr, directory.attr], result: { kind: 'created', created: true } };
 }
 
 function checkSpec(spec: CreateSpec): void {

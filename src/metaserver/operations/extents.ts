@@ -31,7 +31,7 @@ const ROWS_PER_READ = 64;
 export async function readExtents(op: OpTransaction, request: ReadExtents): Promise<OpReply> {
   const record = await mustFile(op, inoFromProto(request.ino, 'readExtents.ino'));
   const result = await readBlocks(op, record, request.firstBlock, request.blockCount, REPLY_EXTENTS_MAX);
-  return { attrs: [record.attr], result: { $case: 'extents', value: result } };
+  return { attrs: [record.attr], result: { kind: 'proto', result: { $case: 'extents', value: result } } };
 }
 
 /** The stored extents of a range of blocks, cut short when they are more than `extentsMax` (one block is always whole). */
@@ -151,7 +151,7 @@ export async function swapExtents(op: OpTransaction, request: SwapExtents): Prom
 }
 
 function swapped(record: InodeRecord, done: boolean): OpReply {
-  return { attrs: [record.attr], result: { $case: 'swap', value: { swapped: done } } };
+  return { attrs: [record.attr], result: { kind: 'proto', result: { $case: 'swap', value: { swapped: done } } } };
 }
 
 async function mustFile(op: OpTransaction, ino: Ino): Promise<InodeRecord> {

@@ -27,5 +27,8 @@ export async function getattr(op: OpTransaction, request: Getattr): Promise<OpRe
 export async function readlink(op: OpTransaction, request: Readlink): Promise<OpReply> {
   const record = await op.mustInode(inoFromProto(request.ino, 'readlink.ino'));
   if (!isSymlink(record.attr.mode) || record.target === undefined) throw new FsError('EINVAL', 'not a symbolic link');
-  return { attrs: [record.attr], result: { $case: 'readlink', value: { target: bufferOf(record.target) } } };
+  return {
+    attrs: [record.attr],
+    result: { kind: 'proto', result: { $case: 'readlink', value: { target: bufferOf(record.target) } } },
+  };
 }

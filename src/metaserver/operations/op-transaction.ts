@@ -47,6 +47,9 @@ export class OpTransaction {
   /** Opens that this operation adds to and takes from those in `scope.opens`. */
   readonly openDelta = new Map<Ino, number>();
   #now: Timespec | undefined;
+  #lastDir: Ino | undefined;
+  #lastName: Uint8Array | undefined;
+  #lastKey = '';
 
   constructor(scope: OpScope, tx: Transaction, session: SessionId) {
     this.scope = scope;
@@ -192,8 +195,14 @@ export class OpTransaction {
     if (this.scope.nearlyFull()) throw new FsError('ENOSPC', 'the metadata database is nearly full');
   }
 
+  /** An operation looks a name up before it changes its entry: the key of the last name is kept. */
   #bucketKey(dir: Ino, name: Uint8Array): string {
-    return this.scope.keys.bucket(dir, this.scope.hash.of(name));
+    if (dir !== this.#lastDir || name !== this.#lastName) {
+      this.#lastDir = dir;
+      this.#lastName = name;
+      this.#lastKey = this.scope.keys.bucket(dir, this.scope.hash.of(name));
+    }
+    return this.#lastKey;
   }
 
   #putBucket(key: string, bucket: Bucket): void {

@@ -24,7 +24,10 @@ export async function open(op: OpTransaction, request: Open): Promise<OpReply> {
   // what nobody else sees need not be synced for its own sake: a later batch takes it along
   if (!spec.truncate) op.tx.soft = true;
   const extents = await firstExtents(op, record);
-  return { attrs: [record.attr], ...(extents === undefined ? {} : { result: { $case: 'extents', value: extents } }) };
+  return {
+    attrs: [record.attr],
+    ...(extents === undefined ? {} : { result: { kind: 'proto', result: { $case: 'extents', value: extents } } }),
+  };
 }
 
 /** The registration itself; the inode as it is after it. */

@@ -1,6 +1,6 @@
-import type { DirEntry as DirEntryProto, Readdir } from '../../gen/curvefs/v1/metaserver.js';
-import { attrToProto, inoFromProto } from '../../wire/attr.js';
-import { bufferOf } from '../../wire/operation.js';
+import type { Readdir } from '../../gen/curvefs/v1/metaserver.js';
+import type { DirEntry } from '../../model/operation.js';
+import { inoFromProto } from '../../wire/attr.js';
 import { safeNumber } from '../../wire/safe-number.js';
 import { hashOfKey } from '../keys.js';
 import { MetaserverError } from '../metaserver-error.js';
@@ -44,7 +44,7 @@ export async function readdir(op: OpTransaction, request: Readdir): Promise<OpRe
   const entries = await withAttrs(op, found, request.withAttrs);
   return {
     attrs: [directory.attr],
-    result: { $case: 'readdir', value: { entries, end: !full } },
+    result: { kind: 'entries', entries, end: !full },
   };
 }
 
@@ -52,7 +52,7 @@ async function withAttrs(
   op: OpTransaction,
   found: readonly { entry: Dentry; cookie: number }[],
   wanted: boolean,
-): Promise<DirEntryProto[]> {
+): Promise<DirEntry[]> {
   const { tables, keys } = op.scope;
   const records = wanted
     ? await op.tx.getMany(
@@ -66,11 +66,11 @@ async function withAttrs(
       throw new MetaserverError('corrupt', `an entry names inode ${entry.ino}, which is not there`);
     }
     return {
-      name: bufferOf(entry.name),
-      ino: BigInt(entry.ino),
+      name: entry.name,
+      ino: entry.ino,
       type: entry.type,
-      cookie: BigInt(cookie),
-      attr: record === undefined ? undefined : attrToProto(record.attr),
+      cookie,
+      attr: record?.attr,
     };
   });
 }

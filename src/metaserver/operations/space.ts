@@ -14,7 +14,10 @@ export async function usageOf(op: OpTransaction): Promise<FsUsage> {
 }
 
 export async function statfs(op: OpTransaction): Promise<OpReply> {
-  return { attrs: [], result: { $case: 'statfs', value: fsUsageToProto(await usageOf(op)) } };
+  return {
+    attrs: [],
+    result: { kind: 'proto', result: { $case: 'statfs', value: fsUsageToProto(await usageOf(op)) } },
+  };
 }
 
 /** Makes the session's reservation what it asks for, as far as there is room: used and reserved bytes together never exceed the capacity. */
@@ -36,5 +39,5 @@ export async function reserve(op: OpTransaction, request: Reserve): Promise<OpRe
 }
 
 function granted(bytes: number): OpReply {
-  return { attrs: [], result: { $case: 'reserve', value: { granted: BigInt(bytes) } } };
+  return { attrs: [], result: { kind: 'proto', result: { $case: 'reserve', value: { granted: BigInt(bytes) } } } };
 }

@@ -19,7 +19,7 @@ export async function getxattr(op: OpTransaction, request: Getxattr): Promise<Op
   const record = await op.mustInode(inoFromProto(request.ino, 'getxattr.ino'));
   const value = record.xattrCount === 0 ? undefined : await valueOf(op, record, request.name);
   const result = { found: value !== undefined, value: bufferOf(value ?? Buffer.alloc(0)) };
-  return { attrs: [record.attr], result: { $case: 'xattr', value: result } };
+  return { attrs: [record.attr], result: { kind: 'proto', result: { $case: 'xattr', value: result } } };
 }
 
 export async function listxattr(op: OpTransaction, request: Listxattr): Promise<OpReply> {
@@ -38,7 +38,7 @@ export async function listxattr(op: OpTransaction, request: Listxattr): Promise<
       start = found.next;
     }
   }
-  return { attrs: [record.attr], result: { $case: 'xattrNames', value: { names } } };
+  return { attrs: [record.attr], result: { kind: 'proto', result: { $case: 'xattrNames', value: { names } } } };
 }
 
 export async function setxattr(op: OpTransaction, request: Setxattr): Promise<OpReply> {

@@ -1,9 +1,15 @@
 /**
- * Packs one record after another into a buffer of its own, big-endian; {@link finish} copies the record out. One per slot: nothing is kept between records.
+ * Packs one record after another into a buffer of its own, big-endian; {@link finish} copies the record out. Every record starts with {@link begin}.
  */
 export class RecordWriter {
   #buffer = Buffer.allocUnsafe(4096);
   #at = 0;
+
+  /** Starts a record: drops what one that could not be encoded left behind. */
+  begin(): this {
+    this.#at = 0;
+    return this;
+  }
 
   u8(value: number): this {
     this.#room(1);
@@ -57,7 +63,6 @@ export class RecordWriter {
   finish(): Buffer {
     const record = Buffer.allocUnsafe(this.#at);
     this.#buffer.copy(record, 0, 0, this.#at);
-    this.#at = 0;
     return record;
   }
 

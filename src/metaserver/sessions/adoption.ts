@@ -20,7 +20,7 @@ export async function queryOps(op: OpTransaction, request: QueryOps, live: Sessi
     live === undefined
       ? await storedKeys(op, id).then((stored) => keys.map((key) => stored.has(key)))
       : keys.map((key) => live.replies.get(key)?.executed ?? false);
-  return { attrs: [], result: { $case: 'queryOps', value: { executed } } };
+  return { attrs: [], result: { kind: 'proto', result: { $case: 'queryOps', value: { executed } } } };
 }
 
 /** Whether records that an ended session wrote on an inode may be placed on it now: nobody else has changed its data or size since. */
@@ -29,12 +29,18 @@ export async function adoptCheck(op: OpTransaction, request: AdoptCheckRequest):
   const change = safeNumber(request.change, 'adoptCheck.change');
   const record = await op.inode(inoFromProto(request.ino, 'adoptCheck.ino'));
   if (record === undefined) {
-    return { attrs: [], result: { $case: 'adoptCheck', value: { exists: false, foreignChange: false } } };
+    return {
+      attrs: [],
+      result: { kind: 'proto', result: { $case: 'adoptCheck', value: { exists: false, foreignChange: false } } },
+    };
   }
   const foreign = record.attr.lastWriter === session ? record.foreignDataChange : record.dataChange;
   return {
     attrs: [record.attr],
-    result: { $case: 'adoptCheck', value: { exists: true, foreignChange: foreign > change } },
+    result: {
+      kind: 'proto',
+      result: { $case: 'adoptCheck', value: { exists: true, foreignChange: foreign > change } },
+    },
   };
 }
 

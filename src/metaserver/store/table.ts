@@ -119,7 +119,7 @@ export class Table<Value> {
   encoded(key: string, writer: RecordWriter): Buffer | undefined {
     const row = this.#pending.get(key);
     if (row?.value === undefined) return undefined;
-    this.#codec.encode(row.value, writer);
+    this.#codec.encode(row.value, writer.begin());
     return writer.finish();
   }
 

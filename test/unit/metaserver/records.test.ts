@@ -147,7 +147,7 @@ const writer = new RecordWriter();
 
 describe.each(cases)('$name record', ({ codec, value, golden }) => {
   test('is stored as these bytes and read back', () => {
-    codec.encode(value, writer);
+    codec.encode(value, writer.begin());
     const bytes = writer.finish();
     expect(bytes.toString('hex')).toBe(golden);
     expect(codec.decode(bytes)).toEqual(value);
