@@ -53,6 +53,7 @@ const SEGMENT_MAX_BYTES = 64 << 20;
 /** A record of the longest write fits twice. */
 const SEGMENT_MIN_BYTES = 4 << 20;
 const CACHED_RANDOM_FETCH_BYTES = 256 << 10;
+const INLINE_FRAMES_MAX = 4;
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 /** Opens journal, transfer threads, block cache and data path, and adopts what ended sessions of the same filesystem left. */
@@ -155,6 +156,7 @@ function startThreads(
       storeOptions: opts.storeOptions ?? {},
       workers: opts.workers ?? 2,
       concurrency: settings.uploadsMax * 2,
+      inlineFramesMax: INLINE_FRAMES_MAX,
     },
   );
 }

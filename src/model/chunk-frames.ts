@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { shiftOverFrame } from './crc-shift.js';
 import type { ChunkId } from './ids.js';
 
 /*
@@ -56,14 +57,21 @@ export function frameSeed(chunkId: ChunkId, frame: number): number {
   return (low ^ high ^ Math.imul(frame + 1, 0xc2b2ae3d)) >>> 0;
 }
 
-/** Writes the checksums of a chunk whose payload is in place ({@link storedOffset}) at the front of `stored`; returns its stored length. */
-export function sealFrames(stored: Buffer, payloadBytes: number, chunkId: ChunkId): number {
+/**
+ * Writes the checksums of a chunk whose payload is in place ({@link storedOffset}) at the front of `stored`; returns its stored length.
+ * `plain`: by frame, the unseeded CRC-32 where it is known already, else -1; of whole frames only.
+ */
+export function sealFrames(stored: Buffer, payloadBytes: number, chunkId: ChunkId, plain?: readonly number[]): number {
   let at = 0;
   let frame = 0;
   for (let done = 0; done < payloadBytes; done += FRAME_PAYLOAD_BYTES) {
     const end = at + Math.min(FRAME_PAYLOAD_BYTES, payloadBytes - done);
-    stored.writeUInt32LE(crc32(stored.subarray(at, end), frameSeed(chunkId, frame++)), end);
+    const seed = frameSeed(chunkId, frame);
+    const known = plain?.[frame] ?? -1;
+    const crc = known >= 0 ? (shiftOverFrame(seed) ^ known) >>> 0 : crc32(stored.subarray(at, end), seed);
+    stored.writeUInt32LE(crc, end);
     at = end + FRAME_CRC_BYTES;
+    frame++;
   }
   return at;
 }

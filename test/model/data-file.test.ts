@@ -18,7 +18,10 @@ type Command =
   | { readonly kind: 'read'; readonly offset: number; readonly length: number }
   | { readonly kind: 'compact'; readonly block: number }
   | { readonly kind: 'failPuts' | 'loseReplies'; readonly count: number }
-  | { readonly kind: 'flush' | 'flushLater' | 'fsync' | 'hold' | 'unhold' | 'tick' | 'crash' | 'remount' | 'utimes' };
+  | {
+      readonly kind:
+        'other' | 'flush' | 'flushLater' | 'fsync' | 'hold' | 'unhold' | 'tick' | 'crash' | 'remount' | 'utimes';
+    };
 
 const FILE = 5 * BLOCK;
 const edge = fc.constantFrom(0, 1, 32_767, 32_768, 32_769, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK);
@@ -48,7 +51,19 @@ const command = fc.oneof(
     weight: 7,
     arbitrary: fc.record({
       kind: fc.constantFrom(
-        ...(['flush', 'flushLater', 'fsync', 'hold', 'unhold', 'tick', 'crash', 'remount', 'utimes'] as const),
+        ...([
+          'other',
+          'other',
+          'flush',
+          'flushLater',
+          'fsync',
+          'hold',
+          'unhold',
+          'tick',
+          'crash',
+          'remount',
+          'utimes',
+        ] as const),
       ),
     }),
   },
@@ -71,18 +86,28 @@ class Model {
 }
 
 class Run {
-  readonly model = new Model();
+  readonly #models: readonly Model[];
   readonly h: DataHarness;
-  readonly ino: Ino;
+  readonly #inos: readonly Ino[];
+  #file = 0;
   #held: (() => void)[] = [];
   #holding = false;
   #failing = 0;
-  readonly #flushes: Promise<unknown>[] = [];
+  #flushes: Promise<unknown>[] = [];
 
-  constructor(h: DataHarness, ino: Ino) {
+  constructor(h: DataHarness, inos: readonly Ino[]) {
     this.h = h;
-    this.ino = ino;
+    this.#inos = inos;
+    this.#models = inos.map(() => new Model());
     this.#control();
+  }
+
+  get model(): Model {
+    return this.#models[this.#file]!;
+  }
+
+  get ino(): Ino {
+    return this.#inos[this.#file]!;
   }
 
   async step(command: Command): Promise<void> {
@@ -128,6 +153,9 @@ class Run {
       case 'fsync':
         await this.#wait(this.#flush(command.kind));
         await this.committed();
+        return;
+      case 'other':
+        this.#file = (this.#file + 1) % this.#inos.length;
         return;
       case 'flushLater':
         this.#flushes.push(Promise.resolve(h.data.flush(ino)).catch(() => undefined));
@@ -182,13 +210,15 @@ class Run {
 
   async finish(): Promise<void> {
     this.unhold();
-    const { h, ino, model } = this;
-    same(await h.read(ino, 0, 10 * BLOCK), model.content);
-    await this.#flush('flush');
     await Promise.all(this.#flushes);
-    await this.committed();
-    expect(h.data.dirtyBytes).toBe(0);
-    same(await h.read(ino, 0, 10 * BLOCK), model.content);
+    for (this.#file = 0; this.#file < this.#inos.length; this.#file++) {
+      const { h, ino, model } = this;
+      same(await h.read(ino, 0, 10 * BLOCK), model.content);
+      await this.#flush('flush');
+      await this.committed();
+      same(await h.read(ino, 0, 10 * BLOCK), model.content);
+    }
+    expect(this.h.data.dirtyBytes).toBe(0);
   }
 
   unhold(): void {
@@ -224,6 +254,7 @@ class Run {
 
   async #restart(): Promise<void> {
     this.#held = [];
+    this.#flushes = [];
     this.#holding = false;
     this.#failing = 0;
     this.h.repliesLost = 0;
@@ -232,7 +263,7 @@ class Run {
     for (const { refusedInodes, corruptPlaces } of this.h.opened.adopted) {
       expect({ refusedInodes, corruptPlaces }).toEqual({ refusedInodes: 0, corruptPlaces: 0 });
     }
-    this.h.data.opened(this.h.namespace.attr(this.ino), undefined);
+    for (const ino of this.#inos) this.h.data.opened(this.h.namespace.attr(ino), undefined);
   }
 
   #control(): void {
@@ -258,7 +289,7 @@ async function run(commands: readonly Command[], writeback: boolean): Promise<vo
   const h = await DataHarness.open({
     data: { journalSizeBytes: 6 * SEGMENT, memoryCacheBytes: 3 * BLOCK, readAheadBytes: BLOCK, writeback },
   });
-  const state = new Run(h, await h.create('f'));
+  const state = new Run(h, [await h.create('f'), await h.create('g'), await h.create('h')]);
   try {
     for (const next of commands) await state.step(next);
     await state.finish();

@@ -23,6 +23,11 @@ export class ExtentBudget {
     return this.#extents;
   }
 
+  /** Most of one inode. */
+  get perInodeMax(): number {
+    return this.#extentsMax / 2;
+  }
+
   /** The cache grew or shrank. */
   changed(cache: ExtentCache, by: number): void {
     this.#extents += by;
@@ -61,6 +66,7 @@ export class ExtentCache {
   /** Takes a reply that was asked for blocks from `first`; what it does not mention up to its end is a hole. */
   fill(map: ExtentMap, first: number, end: number, nowMs: number): void {
     const untilMs = nowMs + EXTENTS_VALID_MS;
+    if (this.#count > this.#budget.perInodeMax) this.clear();
     for (let block = first; block < Math.min(end, map.nextBlock); block++) this.#set(block, { extents: [], untilMs });
     for (const { block, extents } of map.blocks) this.#set(block, { extents, untilMs });
   }

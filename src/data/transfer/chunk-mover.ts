@@ -15,6 +15,7 @@ import {
   storedLength,
   storedOffset,
 } from '../../model/chunk-frames.js';
+import { shiftOverFrame } from '../../model/crc-shift.js';
 import { ObjectError } from '../../object/object-error.js';
 import type { ObjectStore } from '../../object/object-store.js';
 import { DataError, isDataError } from '../data-error.js';
@@ -28,7 +29,7 @@ import type {
 } from './chunk-transfer.js';
 
 /** Put buffers kept for reuse: what is allocated and faulted in once costs nothing at the next chunk. */
-const FREE_BUFFERS_MAX = 4;
+const FREE_BUFFERS_MAX = 2;
 
 export interface ChunkMoverDeps {
   readonly store: ObjectStore;
@@ -54,9 +55,10 @@ export class ChunkMover implements ChunkTransfer {
   async put(request: PutRequest, signal?: AbortSignal): Promise<void> {
     const buffer = this.#take(storedLength(request.payloadBytes));
     try {
+      const plain: number[] = [];
       if (request.source.kind === 'bytes') placePayload(buffer, 0, request.source.payload);
-      else this.#readJournal(request, request.source, buffer);
-      const length = sealFrames(buffer, request.payloadBytes, request.chunkId);
+      else this.#readJournal(request, request.source, buffer, plain);
+      const length = sealFrames(buffer, request.payloadBytes, request.chunkId, plain);
       await this.#deps.store.put(request.key, buffer.subarray(0, length), signal);
     } catch (error) {
       throw toDataError(error, `put ${request.key}`);
@@ -89,15 +91,18 @@ export class ChunkMover implements ChunkTransfer {
     return Buffer.allocUnsafeSlow(length);
   }
 
-  #readJournal(request: PutRequest, source: PutFromJournal, buffer: Buffer): void {
+  #readJournal(request: PutRequest, source: PutFromJournal, buffer: Buffer, plain: number[]): void {
     const fds = new Map<number, number>();
     try {
       let at = 0;
       for (const piece of source.pieces) {
         let fd = fds.get(piece.path);
         if (fd === undefined) fds.set(piece.path, (fd = fs.openSync(source.paths[piece.path]!, 'r')));
-        if (piece.length === piece.recordLength) readWhole(fd, piece, buffer, at);
-        else placePayload(buffer, at, this.#readPart(fd, piece));
+        if (piece.length === piece.recordLength && piece.length >= FRAME_PAYLOAD_BYTES) {
+          readWhole(fd, piece, { buffer, plain }, at);
+        } else {
+          placePayload(buffer, at, this.#readPart(fd, piece));
+        }
         at += piece.length;
       }
       if (at !== request.payloadBytes)
@@ -152,15 +157,31 @@ export class ChunkMover implements ChunkTransfer {
   }
 }
 
-/** A whole record goes straight to its place in the frames; its checksum is computed on the way. */
-function readWhole(fd: number, piece: JournalPiece, buffer: Buffer, payloadOffset: number): void {
+/**
+ * A long whole record goes straight to its place in the frames. Its checksum is computed on the way, and with it that of the frames it fills:
+ * one pass over the bytes for both.
+ */
+function readWhole(
+  fd: number,
+  piece: JournalPiece,
+  { buffer, plain }: { readonly buffer: Buffer; readonly plain: number[] },
+  payloadOffset: number,
+): void {
   let crc = 0;
   for (let done = 0; done < piece.length;) {
     const offset = payloadOffset + done;
     const length = Math.min(FRAME_PAYLOAD_BYTES - (offset % FRAME_PAYLOAD_BYTES), piece.length - done);
     const at = storedOffset(offset);
     if (fs.readSync(fd, buffer, at, length, piece.position + done) !== length) throw corruptRecord(piece);
-    crc = crc32(buffer.subarray(at, at + length), crc);
+    const part = buffer.subarray(at, at + length);
+    if (length === FRAME_PAYLOAD_BYTES) {
+      const frame = offset / FRAME_PAYLOAD_BYTES;
+      while (plain.length < frame) plain.push(-1);
+      plain[frame] = crc32(part);
+      crc = (shiftOverFrame(crc) ^ plain[frame]) >>> 0;
+    } else {
+      crc = crc32(part, crc);
+    }
     done += length;
   }
   const trailer = Buffer.allocUnsafe(RECORD_TRAILER_BYTES);

@@ -361,12 +361,15 @@ describe('recovery', () => {
     h.before = (op) => {
       if (op !== 'adoptCheck' || ++checks < 3) return undefined;
       asked();
-      return new Promise(() => undefined);
+      return new Promise((_, reject) => (giveUp = () => reject(new FsError('ESHUTDOWN'))));
     };
-    void h.start().catch(() => undefined);
+    let giveUp!: () => void;
+    const interrupted = h.start().catch(() => undefined);
     await stuck;
-    h.store.dead = true;
     h.cloneCache();
+    giveUp();
+    await interrupted;
+    await h.opened.close();
     h.before = () => undefined;
     await h.start();
     for (const [i, ino] of inos.entries()) expect((await h.read(ino, 0, 2000)).equals(bytes(1000, i))).toBe(true);

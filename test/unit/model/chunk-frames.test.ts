@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import {
   decodeFrames,
@@ -8,9 +9,12 @@ import {
   FRAME_STORED_BYTES,
   frameSeed,
   payloadLength,
+  placePayload,
+  sealFrames,
   storedLength,
   storedOffset,
 } from '../../../src/model/chunk-frames.js';
+import { shiftOverFrame } from '../../../src/model/crc-shift.js';
 import type { ChunkId } from '../../../src/model/ids.js';
 
 const id = (value: number): ChunkId => value as ChunkId;
@@ -46,6 +50,24 @@ describe('chunk frames', () => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  test('checksums known without a seed give the same frames', () => {
+    const payload = payloadOf(3 * FRAME_PAYLOAD_BYTES + 77);
+    const expected = encodeFrames(payload, id(123_456_789));
+    const stored = Buffer.alloc(expected.length);
+    placePayload(stored, 0, payload);
+    const plain = [0, 1, 2].map((frame) =>
+      crc32(payload.subarray(frame * FRAME_PAYLOAD_BYTES, (frame + 1) * FRAME_PAYLOAD_BYTES)),
+    );
+    sealFrames(stored, payload.length, id(123_456_789), [plain[0]!, -1, plain[2]!]);
+    expect(stored.equals(expected)).toBe(true);
+  });
+
+  test('a shift over a frame continues a checksum', () => {
+    const first = payloadOf(1000);
+    const frame = payloadOf(FRAME_PAYLOAD_BYTES);
+    expect((shiftOverFrame(crc32(first)) ^ crc32(frame)) >>> 0).toBe(crc32(Buffer.concat([first, frame])));
   });
 
   test('payload offsets map to stored offsets', () => {
