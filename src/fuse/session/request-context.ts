@@ -1,3 +1,4 @@
+import { LightSignal } from '../../common/light-signal.js';
 import { opIdOf, type RequestReader } from '../codec/request-reader.js';
 import type { FuseContext } from '../fuse-operations.js';
 
@@ -15,7 +16,7 @@ export class RequestContext implements FuseContext {
   readonly createSuppGid: number | undefined;
   /** When the handler was called, on the monotonic clock. */
   readonly startMs: number;
-  #controller: AbortController | undefined;
+  #signal: LightSignal | undefined;
   #reason: Error | undefined;
 
   constructor(reader: RequestReader, startMs: number) {
@@ -37,17 +38,17 @@ export class RequestContext implements FuseContext {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#reason !== undefined) this.#controller.abort(this.#reason);
+    if (this.#signal === undefined) {
+      this.#signal = new LightSignal();
+      if (this.#reason !== undefined) this.#signal.abort(this.#reason);
     }
-    return this.#controller.signal;
+    return this.#signal;
   }
 
   /** Tells the handler, if it listens, that nobody waits for the answer. Idempotent: the first reason stays. */
   interrupt(reason: Error): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
-    this.#controller?.abort(reason);
+    this.#signal?.abort(reason);
   }
 }
