@@ -48,8 +48,8 @@ export function metaserverHandlers(deps: MetaserverServiceDeps): Handlers {
     openSession: unaryHandler(logger, async (request) => {
       if (request.clientUuid === '') throw new RpcError('invalid', 'client_uuid: must be set');
       const slot = metaserver.mustSlot(request.fsId as FsId);
-      const sessionId = await slot.openSession(request);
-      return { sessionId: BigInt(sessionId), ttlMs: slot.sessionTtlMs };
+      const sessionId = await slot.sessions.open(request);
+      return { sessionId: BigInt(sessionId), ttlMs: slot.sessions.ttlMs };
     }),
     session: (call: ServerDuplexStream<ClientFrame, Buffer>) => {
       new SessionStream(call, streamDeps);
@@ -64,7 +64,7 @@ export function metaserverHandlers(deps: MetaserverServiceDeps): Handlers {
       const usage = await slot.usage();
       return {
         usage: fsUsageToProto(usage),
-        sessions: slot.mounts().map(mountInfoToProto),
+        sessions: slot.sessions.mounts().map(mountInfoToProto),
         deletesQueued: BigInt(usage.deletesQueued),
       };
     }),

@@ -99,7 +99,7 @@ export class Metaserver implements Closable {
     metaserver.#forgetTimer.unref();
     deps.metrics.gauge({ name: 'metaserver_filesystems', help: 'Filesystems served.' }, () => metaserver.#mounted.size);
     deps.metrics.gauge({ name: 'metaserver_sessions', help: 'Live sessions.' }, () =>
-      [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.liveSessions, 0),
+      [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.sessions.size, 0),
     );
     deps.metrics.gauge({ name: 'metaserver_open_files', help: 'Registered opens.' }, () =>
       [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.opens.size, 0),
@@ -187,7 +187,7 @@ export class Metaserver implements Closable {
   async deleteSlot(fsId: FsId): Promise<void> {
     const mounted = this.#mounted.get(fsId);
     if (mounted === undefined) return;
-    const mounts = mounted.slot.mounts();
+    const mounts = mounted.slot.sessions.mounts();
     if (mounts.length > 0) {
       const names = mounts.map(({ host, mountpoint }) => `${host}:${mountpoint}`).join(', ');
       throw new RpcError('refused', `the filesystem is mounted: ${names}`);
@@ -288,13 +288,13 @@ export class Metaserver implements Closable {
   }
 
   #expire(): void {
-    for (const { slot } of this.#mounted.values()) slot.expire();
+    for (const { slot } of this.#mounted.values()) slot.tick();
   }
 
   #forgetOldSessions(): void {
     for (const { slot } of this.#mounted.values()) {
-      slot
-        .forgetOldSessions()
+      slot.sessions
+        .forgetOld()
         .catch((error: unknown) =>
           this.#deps.logger.warn('old sessions are still there', { error: errorMessage(error) }),
         );
@@ -303,6 +303,6 @@ export class Metaserver implements Closable {
 
   /** Ends a session at its client's wish. */
   async closeSession(fsId: FsId, session: SessionId): Promise<void> {
-    await this.mustSlot(fsId).endSession(session, SessionEnd_Reason.REASON_UNSPECIFIED, 'closed by the client');
+    await this.mustSlot(fsId).sessions.end(session, SessionEnd_Reason.REASON_UNSPECIFIED, 'closed by the client');
   }
 }

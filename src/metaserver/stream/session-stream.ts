@@ -99,7 +99,7 @@ export class SessionStream implements SessionConnection {
         this.end(SessionEnd_Reason.REASON_FS_DELETED, `filesystem ${frame.attach.fsId} is not here`);
         return;
       }
-      this.#session = this.#slot.attach(this, frame.attach);
+      this.#session = this.#slot.sessions.attach(this, frame.attach);
     }
     const slot = this.#slot;
     const session = this.#session;
@@ -107,11 +107,11 @@ export class SessionStream implements SessionConnection {
       this.end(SessionEnd_Reason.REASON_UNKNOWN_SESSION, 'the first frame must attach');
       return;
     }
-    slot.heard(session);
-    if (frame.acks.length > 0) slot.acknowledge(session, frame.acks);
-    if (frame.releases.length > 0) slot.release(this, session, frame.releases);
+    slot.sessions.heard(session);
+    if (frame.acks.length > 0) slot.requests.acknowledge(session, frame.acks);
+    if (frame.releases.length > 0) slot.requests.release(this, session, frame.releases);
     this.#requests += frame.requests.length;
-    for (const request of frame.requests) slot.handle(this, session, request);
+    for (const request of frame.requests) slot.requests.handle(this, session, request);
     // a frame without requests is a heartbeat, answered by the server's time
     if (frame.requests.length === 0) this.#batcher.touch();
     if (this.#writeBlocked || this.#requests > REQUESTS_MAX) {

@@ -271,7 +271,7 @@ describe('capacity', () => {
     expect(await client.errno(commitOp(ino, write(100 * BLOCK, 11 * 4096)))).toBe('ENOSPC');
     await client.commit(ino, write(100 * BLOCK, 10 * 4096));
     expect(await harness.slot.usage()).toMatchObject({ usedBytes: 60 * 4096, capacityBytes: 100 * 4096 });
-    await harness.slot.endSession(other.id, 0, 'done');
+    await harness.slot.sessions.end(other.id, 0, 'done');
     await client.commit(ino, write(200 * BLOCK, 40 * 4096));
     expect(await reserve(client, 1)).toBe(0);
     await client.ok(unlinkOp(ROOT_INO, 'f'));

@@ -110,7 +110,11 @@ describe('exactly once', () => {
         attached: () => undefined,
         end: () => undefined,
       };
-      harness.slot.handle(connection, client.session!, { requestId, opId: undefined, op: createOp(ROOT_INO, 'x') });
+      harness.slot.requests.handle(connection, client.session!, {
+        requestId,
+        opId: undefined,
+        op: createOp(ROOT_INO, 'x'),
+      });
     });
     expect((await reply).length).toBeGreaterThan(0);
     expect(await client.errno(lookupOp(ROOT_INO, 'x'))).toBe('ENOENT');
@@ -123,7 +127,7 @@ describe('sessions', () => {
     const b = await harness.client({ uuid: 'same' });
     expect(b.id).toBe(a.id);
     expect(b.id).not.toBe(client.id);
-    await harness.slot.endSession(a.id, 0, 'x');
+    await harness.slot.sessions.end(a.id, 0, 'x');
     expect((await harness.client({ uuid: 'same' })).id).not.toBe(a.id);
   });
 
@@ -149,8 +153,8 @@ describe('sessions', () => {
     await other.ok(unlinkOp(ROOT_INO, 'f'));
     for (let i = 0; i < 12; i++) {
       harness.clock.advance(2000);
-      harness.slot.heard(client.session!);
-      harness.slot.expire();
+      harness.slot.sessions.heard(client.session!);
+      harness.slot.sessions.expire();
     }
     await client.ok({ $case: 'barrier', value: {} });
     expect(other.ended?.reason).toBe(SessionEnd_Reason.REASON_EXPIRED);
@@ -158,7 +162,7 @@ describe('sessions', () => {
     expect((await harness.attach(other.id)).ended?.reason).toBe(SessionEnd_Reason.REASON_UNKNOWN_SESSION);
     while (harness.slot.opens.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(await client.errno({ $case: 'getattr', value: { ino: BigInt(file.ino) } })).toBe('ENOENT');
-    expect(harness.slot.mounts().map(({ sessionId }) => sessionId)).toEqual([client.id]);
+    expect(harness.slot.sessions.mounts().map(({ sessionId }) => sessionId)).toEqual([client.id]);
 
     await harness.restart();
     const asker = await harness.attach(client.id);
@@ -170,7 +174,7 @@ describe('sessions', () => {
 
   test('a server that was stopped itself gives sessions time to be heard', async () => {
     harness.clock.advance(60_000);
-    harness.slot.expire();
+    harness.slot.sessions.expire();
     await client.ok({ $case: 'barrier', value: {} });
     expect(client.ended).toBeUndefined();
   });
@@ -179,11 +183,11 @@ describe('sessions', () => {
     const other = await harness.client();
     const opId = other.nextOpId();
     await other.ok(createOp(ROOT_INO, 'f'), opId);
-    await harness.slot.endSession(other.id, 0, 'x');
-    await harness.slot.forgetOldSessions();
+    await harness.slot.sessions.end(other.id, 0, 'x');
+    await harness.slot.sessions.forgetOld();
     expect(await queryOps(client, other.id, [opId])).toEqual([true]);
     harness.clock.advance(8 * 24 * 3600 * 1000);
-    await harness.slot.forgetOldSessions();
+    await harness.slot.sessions.forgetOld();
     expect(await queryOps(client, other.id, [opId])).toEqual([false]);
   });
 });
@@ -317,7 +321,7 @@ describe('filesystems', () => {
     await client.create(ROOT_INO, 'f');
     await harness.store.put('3/0/0/1', Buffer.from('x'));
     await harness.store.put('33/0/0/1', Buffer.from('other'));
-    await harness.slot.endSession(client.id, 0, 'x');
+    await harness.slot.sessions.end(client.id, 0, 'x');
     await harness.metaserver.deleteSlot(harness.info.id);
     const rows = async () => harness.engine.range(Buffer.from('F'), Buffer.from('T'), { limit: 1000 });
     while ((await rows()).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));

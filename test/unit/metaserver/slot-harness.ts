@@ -125,7 +125,7 @@ export class Harness {
   }
 
   async client(opts: { readonly readOnly?: boolean; readonly uuid?: string } = {}): Promise<TestClient> {
-    const id = await this.slot.openSession({
+    const id = await this.slot.sessions.open({
       fsId: this.info.id,
       clientUuid: opts.uuid ?? `client-${Math.random()}`,
       host: 'host',
@@ -220,7 +220,7 @@ export class TestClient implements SessionConnection {
     return new Promise((resolve) => {
       this.#onAttached = resolve;
       const attach = { fsId: this.harness.info.id, sessionId: BigInt(this.id), opens: [], opensComplete: false };
-      this.session = this.harness.slot.attach(this, { ...attach, ...opts, incarnation: this.incarnation });
+      this.session = this.harness.slot.sessions.attach(this, { ...attach, ...opts, incarnation: this.incarnation });
     });
   }
 
@@ -248,7 +248,7 @@ export class TestClient implements SessionConnection {
     const request: Request = { requestId, opId, op };
     return new Promise((resolve) => {
       this.#waiting.set(requestId, resolve);
-      this.harness.slot.handle(this, this.session!, request);
+      this.harness.slot.requests.handle(this, this.session!, request);
     });
   }
 
@@ -265,11 +265,11 @@ export class TestClient implements SessionConnection {
   }
 
   release(ino: Ino, fh: number): void {
-    this.harness.slot.release(this, this.session!, [{ ino: BigInt(ino), fh: BigInt(fh) }]);
+    this.harness.slot.requests.release(this, this.session!, [{ ino: BigInt(ino), fh: BigInt(fh) }]);
   }
 
   acknowledge(...opIds: OpId[]): void {
-    this.harness.slot.acknowledge(this.session!, opIds);
+    this.harness.slot.requests.acknowledge(this.session!, opIds);
   }
 
   // ---- operations ----
