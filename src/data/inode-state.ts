@@ -43,8 +43,8 @@ export class InodeState {
   timesSetAt = 0;
   /** Time epochs from this one to the attributes' are equal as far as mtime goes. */
   timeEpochFloor: number;
-  /** A write that is not committed removes the privilege bits. */
-  killPriv = false;
+  /** Sequence number of the last write that removes the privilege bits and is not committed; 0 = none. */
+  killPrivAt = 0;
   /** Setattrs under way: writes wait for their end. */
   changing = 0;
   /** In the order in which they will be committed. */
@@ -79,7 +79,7 @@ export class InodeState {
 
   /** True when something of it is not committed. */
   get dirty(): boolean {
-    return this.overlay.pieceCount > 0 || this.batches.length > 0 || this.killPriv;
+    return this.overlay.pieceCount > 0 || this.batches.length > 0 || this.killPrivAt > 0;
   }
 
   /** Attributes from any reply but one to an own change. */

@@ -3,6 +3,7 @@ import type { ExtentMap, Metadata } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import { InodeState } from './inode-state.js';
+import { interruptible } from './notifier.js';
 import type { ExtentBudget } from './read/extent-cache.js';
 import type { OverlaySink } from './write/dirty-overlay.js';
 
@@ -64,6 +65,24 @@ export class InodeTable {
   /** The state of an inode that may not be known here. */
   async load(ino: Ino, signal?: AbortSignal): Promise<InodeState> {
     return this.get(ino) ?? this.ensure(await this.#deps.metadata.getattr(ino, signal));
+  }
+
+  /** Runs `fn` holding the inode's lock; the wait for it ends with EINTR when the signal is aborted. */
+  async locked<T>(ino: Ino, signal: AbortSignal | undefined, fn: () => Promise<T>): Promise<T> {
+    const turn = this.lock.acquire(ino);
+    let release: () => void;
+    try {
+      release = await interruptible(turn, signal);
+    } catch (error) {
+      // The turn comes all the same, and is passed on.
+      void turn.then((pass) => pass());
+      throw error;
+    }
+    try {
+      return await fn();
+    } finally {
+      release();
+    }
   }
 
   /** Forgets an inode that is not open and has nothing uncommitted. */

@@ -53,6 +53,7 @@ const SEGMENT_MAX_BYTES = 64 << 20;
 /** A record of the longest write fits twice. */
 const SEGMENT_MIN_BYTES = 4 << 20;
 const CACHED_RANDOM_FETCH_BYTES = 256 << 10;
+const FILE_UPLOADS_MAX = 4;
 const INLINE_FRAMES_MAX = 4;
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
@@ -76,7 +77,7 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
       ...(opts.lock === undefined ? {} : { lock: opts.lock }),
     },
   );
-  const settings = settingsOf(opts);
+  const settings = settingsOf(opts, metadata.fs.storage.kind);
   let data: MountData | undefined;
   let transfer: ChunkTransfer | undefined;
   let blockCache: BlockCache | undefined;
@@ -134,10 +135,11 @@ async function adoptAll(
   return reports;
 }
 
-/** On a store on the same disk a block cache gains nothing: it is off unless it is asked for. */
-function settingsOf(opts: OpenFileDataOptions): MountDataOptions {
+/** Defaults that depend on the store: a disk is kept busy by few uploads, a bucket has latency to hide. */
+function settingsOf(opts: OpenFileDataOptions, storage: 'file' | 's3'): MountDataOptions {
   const given = Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
-  const settings: MountDataOptions = { ...DEFAULT_DATA_OPTIONS, ...given };
+  const uploadsMax = storage === 'file' ? FILE_UPLOADS_MAX : DEFAULT_DATA_OPTIONS.uploadsMax;
+  const settings: MountDataOptions = { ...DEFAULT_DATA_OPTIONS, uploadsMax, ...given };
   if (settings.cacheSizeBytes === 0 || opts.randomFetchBytes !== undefined) return settings;
   return { ...settings, randomFetchBytes: CACHED_RANDOM_FETCH_BYTES };
 }

@@ -96,7 +96,7 @@ export function placePayload(stored: Buffer, payloadOffset: number, payload: Uin
 
 /**
  * Checks the frames in `stored`, of which the first is number `firstFrame`, and copies their payload to the front of `out`; returns its length.
- * Throws {@link ChunkFrameError} before `out` may be used.
+ * Throws {@link ChunkFrameError} before `out` may be used. `out` may be `stored` itself.
  */
 export function decodeFrames(stored: Buffer, chunkId: ChunkId, firstFrame: number, out: Uint8Array): number {
   const total = payloadLength(stored.length);

@@ -49,7 +49,7 @@ export async function adoptWrites(
     state.overlay.insert(offset, end, { ref, mtime, truncEpoch, timeEpoch, live: payload.length });
     if (end > state.size) state.size = end;
     state.lastWrite = { time: mtime, sequence: ref.sequence };
-    if (killPriv) state.killPriv = true;
+    if (killPriv) state.killPrivAt = ref.sequence;
     written(offset, end);
   }
 }

@@ -29,7 +29,7 @@ import type {
 } from './chunk-transfer.js';
 
 /** Put buffers kept for reuse: what is allocated and faulted in once costs nothing at the next chunk. */
-const FREE_BUFFERS_MAX = 2;
+const FREE_BUFFERS_MAX = 4;
 
 export interface ChunkMoverDeps {
   readonly store: ObjectStore;
@@ -73,7 +73,7 @@ export class ChunkMover implements ChunkTransfer {
     try {
       const answer = await this.#deps.store.get(request.key, range, signal);
       const stored = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
-      const payload = decode(stored, request);
+      const payload = decode(stored, request, request.cacheWrite !== undefined);
       if (request.cacheWrite !== undefined) void this.#writeCache(request.cacheWrite, stored);
       return payload;
     } catch (error) {
@@ -133,7 +133,7 @@ export class ChunkMover implements ChunkTransfer {
         const stored = Buffer.allocUnsafeSlow(length);
         const position = (request.firstFrame - cache.firstFrame) * FRAME_STORED_BYTES;
         const { bytesRead } = await file.read(stored, 0, length, position);
-        return decode(stored.subarray(0, bytesRead), request);
+        return decode(stored.subarray(0, bytesRead), request, false);
       } finally {
         await file.close();
       }
@@ -199,12 +199,14 @@ function corruptRecord(piece: JournalPiece): DataError {
   return new DataError('corrupt', `journal record ${piece.sequence} at ${piece.position} does not match its checksum`);
 }
 
-function decode(stored: Buffer, request: GetRequest): Uint8Array {
-  const length = payloadLength(stored.length);
-  // Slow: memory of its own, so that it can be transferred to another thread.
-  const out = Buffer.allocUnsafeSlow(length ?? 0);
-  decodeFrames(stored, request.chunkId, request.firstFrame, out);
-  return out;
+/**
+ * The payload, in memory that nothing else uses, so that it can be transferred to another thread: in place where `stored` is such memory and not needed
+ * any more, for megabytes of garbage per read would stay in memory until they are collected.
+ */
+function decode(stored: Buffer, request: GetRequest, keep: boolean): Uint8Array {
+  const alone = stored.byteOffset === 0 && stored.length >= stored.buffer.byteLength - FRAME_STORED_BYTES;
+  const out = keep || !alone ? Buffer.allocUnsafeSlow(payloadLength(stored.length) ?? 0) : stored;
+  return out.subarray(0, decodeFrames(stored, request.chunkId, request.firstFrame, out));
 }
 
 function toDataError(error: unknown, situation: string): DataError {

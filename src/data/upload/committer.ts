@@ -98,7 +98,7 @@ export class Committer {
   #ready(state: InodeState): boolean {
     const first = state.batches[0];
     if (first !== undefined) return first.state === 'stored';
-    return state.killPriv && state.overlay.pieceCount === 0;
+    return state.killPrivAt > 0 && state.overlay.pieceCount === 0;
   }
 
   async #run(state: InodeState): Promise<void> {
@@ -127,7 +127,7 @@ export class Committer {
     const batches = this.#take(state);
     const { metadata, journal, ledger } = this.#deps;
     const plan = planCommit(state, batches, metadata.fs.blockSizeBytes);
-    if (plan.blocks.length === 0 && !state.killPriv) {
+    if (plan.blocks.length === 0 && state.killPrivAt === 0) {
       this.#finish(state, batches);
       return;
     }
@@ -137,6 +137,7 @@ export class Committer {
     // A power cut must not bring back what is committed: the next mount finds the intent, or none of the records before it.
     if (this.#deps.syncIntents) await ledger.sync();
     const sizeBefore = state.attr.size;
+    const { killPrivAt } = state;
     let attr: InodeAttr;
     try {
       attr = await this.#send(state, opId, this.#spec(state, plan, batches));
@@ -147,7 +148,7 @@ export class Committer {
       return;
     }
     this.#commits++;
-    state.killPriv = false;
+    if (state.killPrivAt === killPrivAt) state.killPrivAt = 0;
     const kept = state.learnOwn(attr, 0);
     const clipped = batches.length > 0 && batches[0]!.truncEpoch !== attr.truncEpoch;
     // The server may have cut what was written before a truncation.
@@ -188,7 +189,7 @@ export class Committer {
       mtime: record === undefined || record.ref.sequence <= timesSetAt ? undefined : record.mtime,
       truncEpoch: batches[0]?.truncEpoch ?? attr.truncEpoch,
       timeEpoch: timeEpoch >= timeEpochFloor ? attr.timeEpoch : timeEpoch,
-      killPriv: state.killPriv,
+      killPriv: state.killPrivAt > 0,
     };
   }
 
@@ -264,8 +265,10 @@ export class Committer {
       ino: state.ino,
       bytes: state.overlay.bytes,
     });
+    // An inode that is open here cannot be gone: whoever holds it must know.
+    if (state.opens > 0 && !state.discarded) state.fail(new FsError('EIO', 'the file is gone from the server'));
     state.discarded = true;
-    state.killPriv = false;
+    state.killPrivAt = 0;
     state.overlay.truncate(0);
     this.#finish(state, batches);
   }

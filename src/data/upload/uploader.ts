@@ -132,8 +132,8 @@ export class Uploader implements UploadTrigger {
     this.#hurry(state);
     const failures = state.errorCount;
     const last = state.batches[state.batches.length - 1];
-    if (last === undefined && state.killPriv) this.#deps.committer.kick(state);
-    while (last === undefined ? state.killPriv : last.state !== 'done') {
+    if (last === undefined && state.killPrivAt > 0) this.#deps.committer.kick(state);
+    while (last === undefined ? state.killPrivAt > 0 : last.state !== 'done') {
       if (this.#closing.signal.aborted) throw new FsError('EIO', 'the mount is closing');
       await state.progress.wait(signal);
       if (state.errorCount !== failures) throw state.error ?? new FsError('EIO');
@@ -143,7 +143,7 @@ export class Uploader implements UploadTrigger {
   /** Nothing of the inode is needed any more. */
   discard(state: InodeState): void {
     state.overlay.truncate(0);
-    state.killPriv = false;
+    state.killPrivAt = 0;
     this.#waiting.delete(state);
     this.#hurry(state);
   }
@@ -195,8 +195,12 @@ export class Uploader implements UploadTrigger {
     this.#pump();
   }
 
-  /** Batches that wait before they are tried again are tried now. */
+  /** Somebody waits for this inode: its batches go before those of others, and those that wait before they are tried again are tried now. */
   #hurry(state: InodeState): void {
+    if (this.#queue.length > 0 && this.#queue[0]!.state !== state) {
+      const own = this.#queue.filter((job) => job.state === state);
+      if (own.length > 0) this.#queue = own.concat(this.#queue.filter((job) => job.state !== state));
+    }
     for (const batch of state.batches) this.#sleeping.get(batch)?.();
     this.#deps.committer.kick(state);
   }

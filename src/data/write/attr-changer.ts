@@ -39,8 +39,8 @@ export class AttrChanger {
     if (state === undefined) return metadata.setattr(ctx, ino, change);
     state.changing++;
     try {
-      return await table.lock.run(ino, async () => {
-        if (state.killPriv && change.mode !== undefined) await this.#killFirst(state);
+      return await table.locked(ino, ctx.signal, async () => {
+        if (state.killPrivAt > 0 && change.mode !== undefined) await this.#killFirst(state);
         return await this.#change(state, ctx, change);
       });
     } finally {
@@ -53,7 +53,7 @@ export class AttrChanger {
   async #killFirst(state: InodeState): Promise<void> {
     const { metadata } = this.#deps;
     state.learnOwn(await metadata.setattr({ opId: metadata.clientOpId() }, state.ino, { killPriv: true }), 0);
-    state.killPriv = false;
+    state.killPrivAt = 0;
   }
 
   async #change(state: InodeState, ctx: OpContext, change: SetAttr): Promise<InodeAttr> {
@@ -78,7 +78,7 @@ export class AttrChanger {
     if (change.mtime !== undefined || size !== undefined) state.timesSetAt = before;
     // Only the atime was set: the mtime of earlier writes still holds.
     else if (attr.timeEpoch === timeEpoch + 1) state.timeEpochFloor = timeEpochFloor;
-    if (change.mode !== undefined) state.killPriv = false;
+    if (change.mode !== undefined) state.killPrivAt = 0;
     if (begin !== undefined) this.#journalEnd(state, begin, change, attr);
     return attr;
   }

@@ -4,7 +4,8 @@ import type { InodeState } from '../inode-state.js';
 /** The attributes with what is not committed laid over them: size, mtime and ctime of the last write, killed privileges, and an estimate of the allocated bytes. */
 export function overlayAttr(state: InodeState, attr: InodeAttr): InodeAttr {
   const base = attr.change >= state.attr.change ? attr : state.attr;
-  const { overlay, lastWrite, killPriv } = state;
+  const { overlay, lastWrite } = state;
+  const killPriv = state.killPrivAt > 0;
   if (overlay.pieceCount === 0 && !killPriv) return base;
   let { mtime, ctime, mode } = base;
   if (lastWrite !== undefined && overlay.pieceCount > 0) {

@@ -99,7 +99,8 @@ export class WritePath {
     const start = options.append ? state.size : offset;
     let end = start + data.length;
     if (options.fromPageCache && end > state.size) end = state.size;
-    if (end <= start || state.discarded) return undefined;
+    if (end <= start) return undefined;
+    if (state.discarded) throw new FsError('ESTALE', 'the file is gone');
     if (end > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `write to offset ${end}`);
     if (this.#waiting > 0 && !inTurn) return 'queue';
     if (this.#deps.totals.pieces >= this.#opts.dirtyExtentsMax) return 'extents';
@@ -134,7 +135,7 @@ export class WritePath {
     state.overlay.insert(start, end, record);
     if (end > state.size) state.size = end;
     state.lastWrite = { time: mtime, sequence: record.ref.sequence };
-    if (killPriv) state.killPriv = true;
+    if (killPriv) state.killPrivAt = record.ref.sequence;
     uploads.written(state, start, end);
     return undefined;
   }

@@ -187,8 +187,55 @@ describe('MountData', () => {
     h.before = (op) => {
       if (op === 'commitExtents') throw new FsError('ENOENT');
     };
+    h.data.released(ino);
     await h.data.flush(ino);
     expect(h.data.dirtyBytes).toBe(0);
+  });
+
+  test('an inode that vanishes while it is open is an error, not a silent loss', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(100, 1));
+    h.before = (op) => {
+      if (op === 'commitExtents') throw new FsError('ENOENT');
+    };
+    await expect(h.data.fsync(ino)).rejects.toMatchObject({ code: 'EIO' });
+    await expect(h.write(ino, 0, bytes(100, 1))).rejects.toMatchObject({ code: 'ESTALE' });
+  });
+
+  test('what is waited for is uploaded before what is not', async () => {
+    await open({ data: { uploadsMax: 1 } });
+    const big = await h.create('big');
+    const small = await h.create('small');
+    const order: string[] = [];
+    const put = gate();
+    h.store.beforePut = async (key) => {
+      order.push(key);
+      await put.wait();
+    };
+    for (let i = 0; i < 6; i++) await h.write(big, i * BLOCK, bytes(BLOCK, i));
+    await h.write(small, 0, bytes(10, 1));
+    const flushed = h.data.flush(small);
+    put.open();
+    await flushed;
+    expect(order.length).toBeLessThan(5);
+  });
+
+  test('a privilege kill that comes while a commit is under way is not lost', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.data.setattr({ opId: h.metadata.clientOpId() }, ino, { mode: 0o6755 });
+    const commit = gate();
+    h.before = (op) => (op === 'commitExtents' ? commit.wait() : undefined);
+    await h.write(ino, 0, bytes(100, 1));
+    const flushed = h.data.flush(ino);
+    await commit.arrived;
+    await h.write(ino, 0, bytes(100, 2), { killPriv: true });
+    commit.open();
+    await flushed;
+    expect(h.attr(ino).mode & 0o7777).toBe(0o755);
+    await h.data.flush(ino);
+    expect(h.namespace.attr(ino).mode & 0o7777).toBe(0o755);
   });
 
   test('discard drops what is dirty and releases the journal', async () => {

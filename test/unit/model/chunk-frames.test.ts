@@ -70,6 +70,12 @@ describe('chunk frames', () => {
     expect((shiftOverFrame(crc32(first)) ^ crc32(frame)) >>> 0).toBe(crc32(Buffer.concat([first, frame])));
   });
 
+  test('decodes in place', () => {
+    const payload = payloadOf(3 * FRAME_PAYLOAD_BYTES + 77);
+    const stored = encodeFrames(payload, id(3));
+    expect(stored.subarray(0, decodeFrames(stored, id(3), 0, stored)).equals(payload)).toBe(true);
+  });
+
   test('payload offsets map to stored offsets', () => {
     expect([0, FRAME_PAYLOAD_BYTES - 1, FRAME_PAYLOAD_BYTES, 3 * FRAME_PAYLOAD_BYTES + 5].map(storedOffset)).toEqual([
       0,
