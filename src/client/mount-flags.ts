@@ -4,7 +4,10 @@ import type { MountOptions } from '../fuse/mount/mount-options.js';
 /** /proc/mounts shows the type `fuse.` and this. */
 export const MOUNT_SUBTYPE = 'curvefs';
 
-/** The kernel's part of a mount's options. Permissions are always checked by the kernel too: it walks cached names by itself. */
+/**
+ * The kernel's part of a mount's options. Permissions are always checked by the kernel too: it walks cached names by itself. The flags on access times other than
+ * noatime are left out: the kernel keeps no access times for FUSE.
+ */
 export function kernelMountOptions(config: MountConfig): MountOptions {
   const flags = new Set(config.kernelFlags);
   return {
@@ -15,6 +18,7 @@ export function kernelMountOptions(config: MountConfig): MountOptions {
     nodev: flags.has('nodev'),
     noexec: flags.has('noexec'),
     noatime: flags.has('noatime'),
+    nosymfollow: flags.has('nosymfollow'),
     sync: flags.has('sync'),
     dirsync: flags.has('dirsync'),
   };

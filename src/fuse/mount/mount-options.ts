@@ -11,6 +11,7 @@ export interface MountOptions {
   readonly nodev?: boolean;
   readonly noexec?: boolean;
   readonly noatime?: boolean;
+  readonly nosymfollow?: boolean;
   readonly sync?: boolean;
   readonly dirsync?: boolean;
   /** Largest READ; leave it out for the largest that INIT agrees on. */
@@ -25,6 +26,7 @@ const MS: Readonly<Record<string, number>> = {
   noexec: 1 << 3,
   sync: 1 << 4,
   dirsync: 1 << 7,
+  nosymfollow: 1 << 8,
   noatime: 1 << 10,
 };
 
@@ -41,6 +43,7 @@ function genericOptions(options: MountOptions): string[] {
   if (options.sync === true) names.push('sync');
   if (options.dirsync === true) names.push('dirsync');
   if (options.noatime === true) names.push('noatime');
+  if (options.nosymfollow === true) names.push('nosymfollow');
   return names;
 }
 

@@ -82,13 +82,14 @@ describe('drivers', () => {
   });
 
   test('the kernel checks permissions, and gets its flags', () => {
-    expect(kernelMountOptions(config('ro,nosuid,noexec'))).toMatchObject({
+    expect(kernelMountOptions(config('ro,nosuid,noexec,nosymfollow'))).toMatchObject({
       defaultPermissions: true,
       allowOther: true,
       readOnly: true,
       nosuid: true,
       nodev: false,
       noexec: true,
+      nosymfollow: true,
     });
   });
 });
