@@ -6,6 +6,7 @@ const VARINT_MAX = 10;
 /** Most that an Attr takes: 19 fields, tags included. */
 const ATTR_BYTES_MAX = 256;
 
+const RESPONSE_ERRNO = 0x10;
 const RESPONSE_ATTRS = 0x22;
 const RESPONSE_CREATE = 0x32;
 const RESPONSE_READDIR = 0x3a;
@@ -32,6 +33,13 @@ export class ReplyWriter {
       this.#bytes[this.#at++] = RESPONSE_ATTRS;
       this.#attr(attr);
     }
+    return this;
+  }
+
+  /** An error that needs no text. */
+  errno(value: number): this {
+    this.#room(8);
+    this.#field(RESPONSE_ERRNO, value);
     return this;
   }
 

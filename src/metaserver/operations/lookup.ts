@@ -7,12 +7,14 @@ import { MetaserverError } from '../metaserver-error.js';
 import type { OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
 
+const ABSENT: OpReply = { attrs: [], result: { kind: 'absent' } };
+
 /** The entry's attributes; ENOENT when there is none, ENOTDIR when the parent is no directory. */
 export async function lookup(op: OpTransaction, request: Lookup): Promise<OpReply> {
   const parent = await op.mustDirectory(inoFromProto(request.parent, 'lookup.parent'));
   if (request.name.length > NAME_MAX_BYTES) throw new FsError('ENAMETOOLONG');
   const entry = await op.entry(parent.attr.ino, request.name);
-  if (entry === undefined) throw new FsError('ENOENT');
+  if (entry === undefined) return ABSENT;
   const record = await op.inode(entry.ino);
   if (record === undefined)
     throw new MetaserverError('corrupt', `an entry of ${parent.attr.ino} names inode ${entry.ino}, which is not there`);

@@ -15,6 +15,8 @@ export interface OpReply {
 /** The results that are frequent or large, in the model's words; the others as the generated codec takes them. */
 export type OpResult =
   | { readonly kind: 'created'; readonly created: boolean }
+  /** ENOENT of a lookup: the most frequent error, without the cost of a throw. */
+  | { readonly kind: 'absent' }
   | { readonly kind: 'entries'; readonly entries: readonly DirEntry[]; readonly end: boolean }
   | { readonly kind: 'proto'; readonly result: NonNullable<Response['result']> };
 
@@ -25,6 +27,8 @@ export function encodeReply(reply: OpReply, writer: ReplyWriter): Uint8Array {
   switch (result?.kind) {
     case 'created':
       return writer.created(result.created).finish();
+    case 'absent':
+      return writer.errno(ERRNO.ENOENT).finish();
     case 'entries':
       return writer.entries(result.entries, result.end).finish();
     case 'proto':
