@@ -159,6 +159,37 @@ export class DataHarness {
     void old.close().catch(() => undefined);
   }
 
+  /** The machine was restarted since: what was not synced may be missing from the journals. */
+  otherBoot(): void {
+    for (const dir of this.sessionDirs()) {
+      const file = path.join(this.#base, dir, 'session.json');
+      fs.writeFileSync(file, fs.readFileSync(file, 'utf8').replace(/"bootId":"[^"]*"/, '"bootId":"another"'));
+    }
+  }
+
+  /** Changes the bytes of all segments that are in use. */
+  spoilSegments(change: (bytes: Buffer) => void): void {
+    for (const dir of this.sessionDirs()) {
+      for (const name of fs.readdirSync(path.join(this.#base, dir))) {
+        const file = path.join(this.#base, dir, name);
+        if (!name.endsWith('.segment')) continue;
+        const content = fs.readFileSync(file);
+        if (content[0] === 0) continue;
+        change(content);
+        fs.writeFileSync(file, content);
+      }
+    }
+  }
+
+  /** Names of the session directories. */
+  sessionDirs(): string[] {
+    return fs.readdirSync(this.#base).filter((name) => /^\d+$/.test(name));
+  }
+
+  get #base(): string {
+    return path.join(this.cacheDir, this.metadata.fs.uuid);
+  }
+
   async close(): Promise<void> {
     await this.opened.close().catch(() => undefined);
     fs.rmSync(this.#root, { recursive: true, force: true });
@@ -219,12 +250,13 @@ function mortal(metadata: Metadata, store: ControlledStore, loses: () => boolean
   });
 }
 
+/** Bytes that differ by seed and, over any distance but multiples of a prime, by place. */
 export function bytes(length: number, seed: number): Buffer {
-  const out = Buffer.alloc(length);
+  const pattern = Buffer.alloc(Math.min(length, 1021));
   let x = seed * 2654435761 + 1;
-  for (let i = 0; i < length; i++) {
+  for (let i = 0; i < pattern.length; i++) {
     x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
-    out[i] = x >>> 24;
+    pattern[i] = x >>> 24;
   }
-  return out;
+  return Buffer.alloc(length, pattern);
 }

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { FsError } from '../../../src/common/fs-error.js';
+import { ROOT_INO, type Fh } from '../../../src/model/ids.js';
 import { ObjectError } from '../../../src/object/object-error.js';
 import { BLOCK, DataHarness, SEGMENT, bytes, type HarnessOptions } from './data-harness.js';
 
@@ -422,5 +423,112 @@ describe('recovery', () => {
     for (const [i, ino] of inos.entries()) expect((await h.read(ino, 0, 2000)).equals(bytes(1000, i))).toBe(true);
     await h.data.drain();
     for (const [i, ino] of inos.entries()) expect((await h.read(ino, 0, 2000)).equals(bytes(1000, i))).toBe(true);
+  });
+
+  /** Fills the journal's segments with records that are released at once, so that later ones lie in others. */
+  async function rollSegments(times: number): Promise<void> {
+    const ino = await h.create(`filler${h.metadata.calls.length}`);
+    for (let i = 0; i < times * (SEGMENT / BLOCK); i++) await h.write(ino, i * BLOCK, bytes(BLOCK, i));
+    await h.data.flush(ino);
+  }
+
+  test('a write that was superseded does not come back when its segment outlives the one of its successor', async () => {
+    await open();
+    const pinning = await h.create('pinning');
+    const ino = await h.create('f');
+    await h.write(pinning, 0, bytes(100, 9));
+    await h.write(ino, 0, bytes(1000, 1));
+    await rollSegments(2);
+    await h.write(ino, 0, bytes(1000, 2));
+    await h.data.flush(ino);
+    await rollSegments(3);
+    await h.crash();
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 1 }]);
+    await h.data.drain();
+    expect((await h.read(ino, 0, 2000)).equals(bytes(1000, 2))).toBe(true);
+    expect((await h.read(pinning, 0, 2000)).equals(bytes(100, 9))).toBe(true);
+  });
+
+  test('a write that was truncated away does not come back either', async () => {
+    await open();
+    const pinning = await h.create('pinning');
+    const ino = await h.create('f');
+    await h.write(pinning, 0, bytes(100, 9));
+    await h.write(ino, 0, bytes(1000, 1));
+    await rollSegments(2);
+    await h.truncate(ino, 10);
+    await h.truncate(ino, 500);
+    await rollSegments(3);
+    await h.crash();
+    await h.start();
+    const expected = Buffer.concat([bytes(1000, 1).subarray(0, 10), Buffer.alloc(490)]);
+    expect((await h.read(ino, 0, 2000)).equals(expected)).toBe(true);
+    await h.data.drain();
+    expect((await h.read(ino, 0, 2000)).equals(expected)).toBe(true);
+  });
+
+  test('a commit that was executed and not answered is not done again over later ones', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(1000, 1));
+    h.repliesLost = 1;
+    void h.data.flush(ino)?.catch(() => undefined);
+    while (h.repliesLost > 0) await new Promise((resolve) => setImmediate(resolve));
+    await h.crash();
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 0, refusedInodes: 0 }]);
+    expect((await h.read(ino, 0, 2000)).equals(bytes(1000, 1))).toBe(true);
+  });
+
+  test('tombstones do not keep segments for ever', async () => {
+    await open({ data: { journalSizeBytes: 8 * SEGMENT } });
+    const pinning = await h.create('pinning');
+    const ino = await h.create('f');
+    await h.write(pinning, 0, bytes(100, 9));
+    for (let i = 0; i < 200; i++) {
+      await h.write(ino, i * BLOCK, bytes(BLOCK, i));
+      if (i % 3 === 0) await h.data.flush(ino);
+    }
+    await h.data.flush(ino);
+    expect(h.store.puts).toBeGreaterThanOrEqual(200);
+  });
+
+  test('after a machine crash a journal that was not synced is adopted only where nothing changed since', async () => {
+    await open();
+    const changed = await h.create('changed');
+    const same = await h.create('same');
+    await h.write(changed, 0, bytes(100, 1));
+    await h.write(same, 0, bytes(100, 2));
+    await h.crash();
+    h.otherBoot();
+    // A later commit of the same session, of which the journal on disk knows nothing.
+    h.namespace.setattr(1 as never, changed, { mode: 0o600 });
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 1, refusedInodes: 1, refusedBytes: 100 }]);
+    expect((await h.read(same, 0, 200)).equals(bytes(100, 2))).toBe(true);
+    expect(await h.read(changed, 0, 200)).toHaveLength(0);
+  });
+
+  test('deleted inodes are counted and dropped', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(100, 1));
+    await h.crash();
+    h.namespace.unlink(ROOT_INO, Buffer.from('f'));
+    h.namespace.release(1 as never, ino, 1 as Fh);
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ droppedInodes: 1, droppedBytes: 100, refusedInodes: 0 }]);
+  });
+
+  test('a journal of an unknown version stays where it is, and the mount comes up', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(100, 1));
+    await h.crash();
+    h.spoilSegments((bytesOfFile) => (bytesOfFile[4] = 99));
+    await h.start();
+    expect(h.opened.adopted).toEqual([]);
+    expect(h.sessionDirs()).toEqual(['1', '2']);
   });
 });
