@@ -147,6 +147,11 @@ export class Cluster {
     await this.#service.waitFor(/ready on (\S+)/, 30_000);
   }
 
+  /** Freezes the service, or lets it go on. */
+  signalService(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#service.kill(signal);
+  }
+
   /** Ends the service; resolves with its exit code. */
   stopService(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | undefined> {
     this.#service.kill(signal);

@@ -114,6 +114,41 @@ kernel('the life of a mount', () => {
     await sh('cmp ref wb2/written-back');
     await cluster.umount('wb2');
   }, 90_000);
+
+  test('SIGTERM to the supervisor uploads, unmounts and ends both processes', async () => {
+    await cluster.mount('term', { options: 'writeback' });
+    await sh('cp ref term/terminated');
+    process.kill(cluster.pidOf('term', 'supervisor'), 'SIGTERM');
+    await cluster.box.waitMounted(cluster.box.path('term'), false, 30_000);
+    await cluster.mount('m5');
+    await sh('cmp ref m5/terminated');
+    await cluster.umount('m5');
+  }, 90_000);
+
+  test('the worker serves on when the supervisor is killed, and umount still works', async () => {
+    await cluster.mount('orphan');
+    process.kill(cluster.pidOf('orphan', 'supervisor'), 'SIGKILL');
+    await sh('cp ref orphan/orphaned; cmp ref orphan/orphaned');
+    const result = await cluster.curvefs(`umount '${cluster.box.path('orphan')}'`);
+    expect(result).toMatchObject({ status: 0, stderr: expect.stringContaining('no supervisor') as unknown });
+    expect(cluster.box.isMounted(cluster.box.path('orphan'))).toBe(false);
+  }, 90_000);
+
+  test('callers of a service that does not answer can be interrupted and killed', async () => {
+    await cluster.mount('stuck');
+    cluster.signalService('SIGSTOP');
+    try {
+      const result = await cluster.box.run(
+        'timeout -s INT 1 mkdir stuck/a; echo $?; timeout -s KILL 1 cat stuck/none; echo $?',
+        { timeoutMs: 15_000 },
+      );
+      expect(result).toMatchObject({ timedOut: false, stdout: '124\n137\n' });
+    } finally {
+      cluster.signalService('SIGCONT');
+    }
+    await sh('ls stuck');
+    await cluster.umount('stuck');
+  }, 90_000);
 });
 
 kernel('mounting what cannot be mounted', () => {
