@@ -1,4 +1,11 @@
-import { Server, ServerCredentials, type ServiceDefinition, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  setLogVerbosity,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
 import type { Closable } from '../common/closable.js';
 import { errorMessage } from '../common/fs-error.js';
 import { CHANNEL_OPTIONS } from './channel-options.js';
@@ -16,6 +23,8 @@ export class GrpcHost implements Closable {
 
   constructor() {
     this.listening = new Promise((resolve) => (this.#onListening = resolve));
+    // It would write to stderr what is also an error here, past the log and before the one line that says why.
+    setLogVerbosity(logVerbosity.NONE);
   }
 
   addService(definition: ServiceDefinition, handlers: UntypedServiceImplementation): void {
@@ -27,7 +36,8 @@ export class GrpcHost implements Closable {
     return new Promise((resolve, reject) => {
       this.#server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => {
         if (error !== null) {
-          reject(new RpcError('unavailable', `cannot listen on ${address}: ${errorMessage(error)}`, { cause: error }));
+          const reason = error.message.includes('EADDRINUSE') ? 'the address is in use' : errorMessage(error);
+          reject(new RpcError('unavailable', `cannot listen on ${address}: ${reason}`, { cause: error }));
           return;
         }
         const bound = `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
