@@ -24,10 +24,7 @@ const mover = new ChunkMover({
   cacheWritten: (path, bytes) => send({ kind: 'cached', path, bytes }),
 });
 
-const timer = setInterval(() => {
-  const taken = metrics.take();
-  if (taken !== undefined) send({ kind: 'metrics', ...taken });
-}, METRICS_INTERVAL_MS);
+const timer = setInterval(sendMetrics, METRICS_INTERVAL_MS);
 
 port.on('message', (message: ToWorker) => {
   switch (message.kind) {
@@ -44,6 +41,7 @@ port.on('message', (message: ToWorker) => {
         .close()
         .catch((error: unknown) => logger('transfer').warn('cannot close the store', { error: errorMessage(error) }))
         .then(() => {
+          sendMetrics();
           send({ kind: 'closed' });
           port.close();
         });
@@ -68,6 +66,11 @@ async function run(message: Extract<ToWorker, { kind: 'put' | 'get' }>): Promise
   } finally {
     aborts.delete(message.id);
   }
+}
+
+function sendMetrics(): void {
+  const taken = metrics.take();
+  if (taken !== undefined) send({ kind: 'metrics', ...taken });
 }
 
 /** Logs through the main thread. */
