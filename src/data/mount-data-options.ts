@@ -28,7 +28,7 @@ export interface MountDataOptions {
 
 export const DEFAULT_DATA_OPTIONS: MountDataOptions = {
   writeback: false,
-  memoryCacheBytes: 64 << 20,
+  memoryCacheBytes: 48 << 20,
   readAheadBytes: 16 << 20,
   randomFetchBytes: 32 << 10,
   cacheSizeBytes: 0,
