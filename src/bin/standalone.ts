@@ -16,14 +16,13 @@ export function runStandalone(config: StandaloneConfig): Promise<number> {
   return serveRole('standalone', config, async ({ stack, version, ...deps }) => {
     const { durability, sessionTtlMs, credentials: credentialsFile } = config;
     const listen = formatHostPort(config.listen);
-    const host = new GrpcHost();
+    const host = stack.use(new GrpcHost());
     stack.use(await startMds({ ...deps, host }, { listen, version }));
     const metaserver = await startMetaserver(
       { ...deps, host, openStore: (spec) => openObjectStore(spec, deps, { credentialsFile }) },
       { listen, advertise, mds: [], durability, sessionTtlMs, version },
     );
     stack.use(metaserver);
-    stack.use(host);
     const address = await host.listen(listen);
     if (!(await awaitRegistration([address], advertise ?? address, REGISTRATION_MAX_MS))) {
       throw new Error(`the metaserver did not register with the MDS at ${address}`);

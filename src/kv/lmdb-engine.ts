@@ -51,7 +51,7 @@ const BATCH_RECORD = 1;
 /** A group up to this size is synced on the main thread: it is then likely that nothing else waits. */
 const INLINE_SYNC_BYTES_MAX = 8 << 10;
 /** … as long as the disk answers within this: blocking must cost less than a thread's round trip gains. */
-const INLINE_SYNC_MS_MAX = 0.4;
+const INLINE_SYNC_MS_MAX = 1;
 /** Kept free on the disk beside the log, so that the tree's transactions find room. */
 const DISK_RESERVE_BYTES = 64 << 20;
 
