@@ -14,6 +14,18 @@ interface Events {
   exit: [WorkerExit];
 }
 
+/**
+ * What the worker's runtime needs and reads at its start only; the caller's environment wins.
+ * - libuv's pool: syncs of uploads may occupy as many threads as there are uploads, and the fallback device holds two.
+ * - glibc's malloc: block buffers come and go in several threads; freed ones go back to the system at once instead of staying in per-thread arenas.
+ */
+const WORKER_ENV = {
+  UV_THREADPOOL_SIZE: '16',
+  MALLOC_ARENA_MAX: '2',
+  MALLOC_MMAP_THRESHOLD_: '131072',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+} as const;
+
 /** The worker as its supervisor sees it: a child process with the kernel connection as descriptor 3, orders in, reports out. */
 export class WorkerProcess extends EventEmitter<Events> {
   readonly #child: ChildProcess;
@@ -27,7 +39,7 @@ export class WorkerProcess extends EventEmitter<Events> {
       cwd: '/',
       // 0 1 2, then FUSE_FD, then the channel.
       stdio: ['ignore', 'ignore', 'inherit', fuseFd ?? 'ignore', 'ipc'],
-      env: childEnv(process.env),
+      env: { ...WORKER_ENV, ...childEnv(process.env) },
       serialization: 'json',
     });
     if (FUSE_FD !== 3) throw new Error('the worker expects the kernel connection elsewhere');
