@@ -48,6 +48,9 @@ export interface SegmentJournalOptions {
   readonly firstSequence?: number;
 }
 
+/** After the disk was full, appends are tried again this much later, or when a segment is released: somebody else may have made room. */
+const DISK_FULL_RETRY_MS = 200;
+
 interface Segment {
   readonly number: number;
   readonly file: SegmentFile;
@@ -98,7 +101,11 @@ export class SegmentJournal implements Journal {
   #syncNext: Promise<void> | undefined;
   /** Released while a sync uses their descriptors. */
   #recycleAfterSync: Segment[] = [];
-  readonly #waiters = new SpaceWaiters((bytes) => this.#roomAfter(bytes) >= this.#reservedBytes);
+  readonly #waiters = new SpaceWaiters(
+    (bytes) => this.#diskFull === undefined && this.#roomAfter(bytes) >= this.#reservedBytes,
+  );
+  /** Runs while the disk counts as full, though the journal may grow: those who wait for space must not find any until then. */
+  #diskFull: NodeJS.Timeout | undefined;
   #failure: JournalError | undefined;
   #closing: Promise<void> | undefined;
 
@@ -176,10 +183,17 @@ export class SegmentJournal implements Journal {
     if (this.#roomAfter(need) < (options?.reserved === true ? 0 : this.#reservedBytes)) {
       throw new JournalError('full', `${this.usedBytes} of ${this.capacityBytes} bytes are in use`);
     }
-    if (need > this.#remaining) this.#roll();
-    const segment = this.#active;
     const sequence = this.#nextSequence;
-    const position = segment.end + this.#write(segment, kind, header, payload);
+    let segment: Segment;
+    let position: number;
+    try {
+      if (need > this.#remaining) this.#roll();
+      segment = this.#active;
+      position = segment.end + this.#write(segment, kind, header, payload);
+    } catch (error) {
+      if (error instanceof JournalError && error.code === 'full') this.#waitForDisk();
+      throw error;
+    }
     segment.end += need;
     segment.live++;
     this.#nextSequence++;
@@ -268,7 +282,7 @@ export class SegmentJournal implements Journal {
     segment.live--;
     if (segment.live > 0 || segment === this.#active) return;
     this.#recycle(segment);
-    this.#waiters.wake();
+    this.#diskHasRoom();
   }
 
   /** Removes what earlier journal objects left: everything that is still needed of it has been taken over. */
@@ -290,6 +304,7 @@ export class SegmentJournal implements Journal {
   }
 
   async #close(): Promise<void> {
+    clearTimeout(this.#diskFull);
     this.#waiters.rejectAll(new JournalError('closed', 'the journal is closed'));
     try {
       if (this.#failure === undefined) await this.sync();
@@ -320,6 +335,17 @@ export class SegmentJournal implements Journal {
     const remaining = this.#remaining;
     // what is left of the active segment is lost when the record does not fit there
     return need <= remaining ? free + remaining - need : free - need;
+  }
+
+  #waitForDisk(): void {
+    this.#diskFull ??= setTimeout(() => this.#diskHasRoom(), DISK_FULL_RETRY_MS).unref();
+  }
+
+  /** Or may have: the next append finds out. */
+  #diskHasRoom(): void {
+    clearTimeout(this.#diskFull);
+    this.#diskFull = undefined;
+    this.#waiters.wake();
   }
 
   #checkOpen(): void {

@@ -267,6 +267,28 @@ describe('failures', () => {
     expect((await replayed()).records.map((record) => record.payload)).toEqual(['a', 'c']);
   });
 
+  test('who waits for space on a full disk is let go later, not at once', async () => {
+    let full = true;
+    const journal = await open(
+      {},
+      { ...nodeJournalFs, writev: (fd, parts, at) => (full ? fail('ENOSPC') : nodeJournalFs.writev(fd, parts, at)) },
+    );
+    const payload = Buffer.alloc(10_000);
+    let attempts = 0;
+    setTimeout(() => (full = false), 20);
+    for (;;) {
+      try {
+        journal.append(1, none, payload);
+        break;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'full' });
+        attempts++;
+        await journal.waitForSpace(payload.length);
+      }
+    }
+    expect(attempts).toBeLessThan(3);
+  });
+
   test('short writes are finished', async () => {
     const short = (bytes: Uint8Array) => bytes.subarray(0, Math.max(1, bytes.length >> 1));
     const journal = await open(
