@@ -295,11 +295,13 @@ export class MountData implements FileData {
     this.#table.trim(state);
   }
 
-  #sessionLost(cause: FsError): void {
+  #sessionLost(error: FsError): void {
     this.#deps.logger.error('the session is lost: what is not committed stays in the journal', {
       bytes: this.#totals.bytes,
     });
-    this.#writes.refuse(new FsError('EIO', 'the session is lost', { cause }));
+    this.#writes.refuse(error);
+    // Who waits for a commit waits in vain.
+    for (const state of this.#table.values()) if (state.dirty) state.fail(error);
   }
 
   /** Recovery need not ask for what nobody wants. */

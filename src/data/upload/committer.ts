@@ -51,7 +51,7 @@ export class Committer {
   readonly #deps: CommitterDeps;
   readonly #closing = new AbortController();
   /** The session is lost: what is not committed stays in the journal for the next mount. */
-  #lost = false;
+  #lost: FsError | undefined;
   #running = 0;
   #commits = 0;
   /** Bytes of inodes that were gone when their data was to be committed. */
@@ -65,6 +65,11 @@ export class Committer {
     return this.#running;
   }
 
+  /** Why nothing can be committed any more; undefined while the session lives. */
+  get lost(): FsError | undefined {
+    return this.#lost;
+  }
+
   get commits(): number {
     return this.#commits;
   }
@@ -75,7 +80,7 @@ export class Committer {
 
   /** Commits what can be committed; never rejects. */
   kick(state: InodeState): void {
-    if (state.committing || this.#lost || !this.#ready(state) || this.#closing.signal.aborted) return;
+    if (state.committing || this.#lost !== undefined || !this.#ready(state) || this.#closing.signal.aborted) return;
     state.committing = true;
     this.#running++;
     void this.#run(state).finally(() => {
@@ -103,16 +108,16 @@ export class Committer {
 
   async #run(state: InodeState): Promise<void> {
     const { clock, logger, table } = this.#deps;
-    while (this.#ready(state) && !this.#lost && !this.#closing.signal.aborted) {
+    while (this.#ready(state) && this.#lost === undefined && !this.#closing.signal.aborted) {
       try {
         await table.lock.run(state.ino, () => this.#commit(state));
         state.commitFailures = 0;
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         if (isFsError(error, 'ESHUTDOWN')) {
-          state.fail(new FsError('EIO', 'the session is lost', { cause: error }));
-          this.#lost = true;
-          this.#deps.sessionLost(error);
+          if (this.#lost !== undefined) return;
+          this.#lost = new FsError('EIO', 'the session is lost', { cause: error });
+          this.#deps.sessionLost(this.#lost);
           return;
         }
         logger.error('commit failed, it will be tried again', { ino: state.ino, error: errorMessage(error) });

@@ -134,6 +134,8 @@ export class Uploader implements UploadTrigger {
     const last = state.batches[state.batches.length - 1];
     if (last === undefined && state.killPrivAt > 0) this.#deps.committer.kick(state);
     while (last === undefined ? state.killPrivAt > 0 : last.state !== 'done') {
+      const { lost } = this.#deps.committer;
+      if (lost !== undefined) throw lost;
       if (this.#closing.signal.aborted) throw new FsError('EIO', 'the mount is closing');
       await state.progress.wait(signal);
       if (state.errorCount !== failures) throw state.error ?? new FsError('EIO');

@@ -319,6 +319,25 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 1000)).equals(bytes(1000, 1))).toBe(true);
   });
 
+  test('a lost session fails every flush, begun before or after, and every write', async () => {
+    await open();
+    const first = await h.create('first');
+    const second = await h.create('second');
+    await h.write(first, 0, bytes(100, 1));
+    await h.write(second, 0, bytes(100, 2));
+    const put = gate();
+    h.store.beforePut = put.wait;
+    const flushes = [h.data.flush(first), h.data.flush(second)];
+    h.before = (op) => {
+      if (op === 'commitExtents') throw new FsError('ESHUTDOWN');
+    };
+    await put.arrived;
+    put.open();
+    for (const flush of flushes) await expect(flush).rejects.toMatchObject({ code: 'EIO' });
+    await expect(h.data.flush(second)).rejects.toMatchObject({ code: 'EIO' });
+    await expect(h.write(first, 0, bytes(1, 1))).rejects.toMatchObject({ code: 'EIO' });
+  });
+
   test('with write-back fsync rests on the journal', async () => {
     await open({ data: { writeback: true } });
     const ino = await h.create('f');
