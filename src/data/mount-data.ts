@@ -1,8 +1,9 @@
 import type { Clock } from '../common/clock.js';
-import { FsError } from '../common/fs-error.js';
+import { errorMessage, FsError } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { MetricsRegistry } from '../common/metrics.js';
+import { isJournalError } from '../journal/journal-error.js';
 import type { Journal } from '../journal/journal.js';
 import type { ExtentMap, Metadata, OpContext, SetAttr } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
@@ -304,12 +305,17 @@ export class MountData implements FileData {
     for (const state of this.#table.values()) if (state.dirty) state.fail(error);
   }
 
-  /** Recovery need not ask for what nobody wants. */
+  /** Recovery need not ask for what nobody wants; where the journal cannot take that, it asks, and the server says that the inode is gone. */
   #buryDiscarded(state: InodeState): void {
     const through = this.#ledger.lastSequence;
     const { header, payload } = encodeCommitted({ ino: state.ino, through, change: state.attr.change, ranges: [] });
-    const ref = this.#ledger.appendNote(COMMITTED_KIND, header, payload);
-    this.#ledger.bury(state.ino, ref, { covers: through, through });
+    try {
+      const ref = this.#ledger.appendNote(COMMITTED_KIND, header, payload);
+      this.#ledger.bury(state.ino, ref, { covers: through, through });
+    } catch (error) {
+      if (!isJournalError(error)) throw error;
+      this.#deps.logger.debug('cannot journal that data is discarded', { ino: state.ino, error: errorMessage(error) });
+    }
   }
 
   #declareMetrics(budget: ExtentBudget): void {

@@ -239,6 +239,15 @@ describe('MountData', () => {
     expect(h.namespace.attr(ino).mode & 0o7777).toBe(0o755);
   });
 
+  test('discard does not fail when the journal takes no more notes', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(100, 1));
+    await h.opened.close();
+    h.data.discard(ino);
+    expect(h.data.dirtyBytes).toBe(0);
+  });
+
   test('discard drops what is dirty and releases the journal', async () => {
     await open();
     const ino = await h.create('f');
