@@ -99,6 +99,7 @@ export class MountData implements FileData {
       ...{ table, ledger, journal, metadata, reservation, clock, settled },
       logger: logger.child('commit'),
       syncIntents: opts.writeback,
+      uploadAgain: (state, batches) => this.#uploader.again(state, batches),
       sessionLost: (error) => this.#sessionLost(error),
     });
     this.#uploader = new Uploader(

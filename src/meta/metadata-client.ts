@@ -494,7 +494,7 @@ export class MetadataClient implements Metadata {
 
   /** Throws the reply's error; an inode that is gone leaves the caches. */
   #checkInode(response: Response, ino: Ino): void {
-    if (response.errno === ERRNO.ENOENT || response.errno === ERRNO.ESTALE) {
+    if (response.errno === ERRNO.ENOENT) {
       this.#cache.gone(ino);
       throw new FsError('ENOENT', `inode ${ino} is gone`);
     }

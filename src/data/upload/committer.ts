@@ -26,6 +26,8 @@ export interface CommitterDeps {
   /** The journal is what fsync rests on (write-back): an intent is on disk before its commit is sent. */
   readonly syncIntents: boolean;
   readonly settled: (state: InodeState) => void;
+  /** The server will never take the chunks of these batches: they are to be put under fresh ids. */
+  readonly uploadAgain: (state: InodeState, batches: readonly Batch[]) => void;
   /** The session is lost: nothing can be committed any more. */
   readonly sessionLost: (error: FsError) => void;
 }
@@ -148,8 +150,9 @@ export class Committer {
       attr = await this.#send(state, opId, this.#spec(state, plan, batches));
     } catch (error) {
       if (intent !== undefined) ledger.bury(state.ino, intent, { covers: plan.covers, through: 0 });
-      if (!isFsError(error, 'ENOENT')) throw error;
-      this.#drop(state, batches);
+      if (isFsError(error, 'ENOENT')) this.#drop(state, batches);
+      else if (isFsError(error, 'ESTALE')) this.#putAgain(state, batches, error);
+      else throw error;
       return;
     }
     this.#commits++;
@@ -261,6 +264,15 @@ export class Committer {
       }
     }
     return oldest - 1;
+  }
+
+  /** A chunk was committed before without our knowing, and is dead by now, so that its object goes: no later commit may name it. */
+  #putAgain(state: InodeState, batches: readonly Batch[], error: FsError): void {
+    this.#deps.logger.warn('the server refuses stored chunks, they are uploaded again', {
+      ino: state.ino,
+      error: errorMessage(error),
+    });
+    this.#deps.uploadAgain(state, batches);
   }
 
   /** The inode is unlinked and closed everywhere. */

@@ -150,6 +150,17 @@ export class Uploader implements UploadTrigger {
     this.#hurry(state);
   }
 
+  /** Puts batches that were stored once more, under fresh chunk ids. */
+  again(state: InodeState, batches: readonly Batch[]): void {
+    for (const batch of batches) {
+      batch.state = 'queued';
+      batch.chunkId = undefined;
+      batch.chunkBytes = 0;
+      this.#queue.push({ state, batch });
+    }
+    this.#pump();
+  }
+
   hold(state: InodeState): void {
     this.#held.add(state);
   }

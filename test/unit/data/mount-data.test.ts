@@ -328,6 +328,23 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 1000)).equals(bytes(1000, 1))).toBe(true);
   });
 
+  test('a chunk that the server refuses is put again under a fresh id', async () => {
+    await open();
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(100, 1));
+    let refused = 0;
+    h.before = (op) => {
+      if (op === 'commitExtents' && refused++ === 0) throw new FsError('ESTALE');
+    };
+    await h.data.flush(ino);
+    expect(refused).toBe(2);
+    const objects = await h.objects.list('', '', 10);
+    expect(objects).toHaveLength(2);
+    const [extent] = h.namespace.extents(ino, 0, 1)[0]!.extents;
+    expect(objects[1]!.key.endsWith(`/${extent!.chunkId}`)).toBe(true);
+    expect((await h.read(ino, 0, 200)).equals(bytes(100, 1))).toBe(true);
+  });
+
   test('a lost session fails every flush, begun before or after, and every write', async () => {
     await open();
     const first = await h.create('first');
