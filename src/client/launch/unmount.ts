@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { errorMessage } from '../../common/fs-error.js';
 import { findMount, readMountInfo } from '../../fuse/mount/mountinfo.js';
 import { MountError as FuseMountError } from '../../fuse/mount/mount-error.js';
@@ -36,9 +37,10 @@ const STATUS_TIMEOUT_MS = 3000;
 export async function unmount(request: UnmountRequest): Promise<UnmountResult> {
   const mountpoint = await canonical(request.mountpoint);
   const uid = process.getuid?.() ?? 0;
+  const socket = controlPath(runDir(process.env, uid), mountpoint);
   try {
     const reply = await askSupervisor(
-      controlPath(runDir(process.env, uid), mountpoint),
+      socket,
       { op: 'umount', lazy: request.lazy ?? false, drainTimeoutMs: request.drainTimeoutMs },
       { silenceMs: SILENCE_MS, ...(request.progress === undefined ? {} : { progress: request.progress }) },
     );
@@ -48,7 +50,7 @@ export async function unmount(request: UnmountRequest): Promise<UnmountResult> {
   } catch (error) {
     if (!(error instanceof NoDaemonError)) throw error;
   }
-  return unmountWithoutDaemon(mountpoint, uid, request.lazy ?? false);
+  return unmountWithoutDaemon(mountpoint, uid, socket, request.lazy ?? false);
 }
 
 /** The state of the mount at a path; undefined when no daemon serves it. */
@@ -63,12 +65,18 @@ export async function mountStatus(mountpoint: string): Promise<MountStatus | und
   }
 }
 
-async function unmountWithoutDaemon(mountpoint: string, uid: number, lazy: boolean): Promise<UnmountResult> {
+async function unmountWithoutDaemon(
+  mountpoint: string,
+  uid: number,
+  socket: string,
+  lazy: boolean,
+): Promise<UnmountResult> {
   const mounted = findMount(await readMountInfo(), mountpoint);
   if (mounted === undefined) throw new MountError(32, `${mountpoint} is not mounted`);
   if (mounted.fsType !== FS_TYPE)
     throw new MountError(32, `${mountpoint} is not a curvefs mount but ${mounted.fsType}`);
   if (await detachIfDead(mountpoint, uid)) {
+    await rm(socket, { force: true }); // a killed daemon could not
     const warning =
       'the daemon was gone: what it had not uploaded is in its cache_dir, the next mount there uploads it';
     return { warning };
