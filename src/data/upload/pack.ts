@@ -14,13 +14,9 @@ interface Draft {
 
 /**
  * Packs the pieces that wait for an upload into chunks of at most `chunkBytes`, in file order, and marks them: scattered small writes share a chunk, over several blocks if need be.
- * `through`: only what was written up to this sequence number. `only`: only this block.
+ * `only`: only this block.
  */
-export function packBatches(
-  state: InodeState,
-  chunkBytes: number,
-  { through, only }: { readonly through: number; readonly only?: number },
-): Batch[] {
+export function packBatches(state: InodeState, chunkBytes: number, only?: number): Batch[] {
   const { overlay } = state;
   const batches: Batch[] = [];
   let draft: Draft | undefined;
@@ -35,7 +31,7 @@ export function packBatches(
     // A block that is nearly a chunk of its own is not torn apart.
     if (draft !== undefined && draft.bytes + block.pending > chunkBytes && block.pending > chunkBytes / 2) close();
     for (const piece of block.pieces) {
-      if (piece.batch !== undefined || piece.record.ref.sequence > through) continue;
+      if (piece.batch !== undefined) continue;
       const bytes = piece.end - piece.start;
       if (
         draft !== undefined &&

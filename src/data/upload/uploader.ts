@@ -196,10 +196,7 @@ export class Uploader implements UploadTrigger {
 
   #pack(state: InodeState, only?: number): void {
     if (this.#held.has(state)) return;
-    const batches = packBatches(state, this.#opts.chunkBytes, {
-      through: Infinity,
-      ...(only === undefined ? {} : { only }),
-    });
+    const batches = packBatches(state, this.#opts.chunkBytes, only);
     if (state.overlay.pendingBytes === 0) this.#waiting.delete(state);
     for (const batch of batches) {
       state.batches.push(batch);

@@ -155,14 +155,6 @@ export class DirtyOverlay {
     }
   }
 
-  /** The pieces of a batch wait for an upload again. */
-  returnBatch(batch: Batch): void {
-    for (const piece of this.batchPieces(batch)) {
-      piece.batch = undefined;
-      this.#wait(this.#blocks.get(Math.floor(piece.start / this.#blockSize))!, piece.end - piece.start);
-    }
-  }
-
   /** Marks a waiting piece as part of an upload. */
   assign(block: DirtyBlock, piece: DirtyPiece, batch: Batch): void {
     piece.batch = batch;

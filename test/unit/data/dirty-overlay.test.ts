@@ -38,7 +38,7 @@ type Step =
   | { readonly kind: 'write'; readonly start: number; readonly length: number }
   | { readonly kind: 'truncate'; readonly size: number }
   | { readonly kind: 'remove'; readonly start: number; readonly length: number; readonly back: number }
-  | { readonly kind: 'assign' | 'commit' | 'fail' };
+  | { readonly kind: 'assign' | 'commit' };
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -59,7 +59,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       back: fc.nat(5),
     }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('assign' as const, 'commit' as const, 'fail' as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom('assign' as const, 'commit' as const) }) },
 );
 
 describe('DirtyOverlay', () => {
@@ -111,17 +111,11 @@ describe('DirtyOverlay', () => {
               batches.push(batch);
               break;
             }
-            case 'commit':
-            case 'fail': {
+            case 'commit': {
               const batch = batches.shift();
               if (batch === undefined) break;
-              if (next.kind === 'commit') overlay.removeBatch(batch);
-              else overlay.returnBatch(batch);
-              for (const [at, cell] of [...cells]) {
-                if (cell.batch !== batch) continue;
-                if (next.kind === 'commit') cells.delete(at);
-                else cell.batch = undefined;
-              }
+              overlay.removeBatch(batch);
+              for (const [at, cell] of [...cells]) if (cell.batch === batch) cells.delete(at);
               break;
             }
           }
