@@ -26,6 +26,9 @@ import { FUSE_FD } from './messages.js';
 import { findFilesystem, openMetadata, resolveRoot } from './open-metadata.js';
 import { probeStorage } from './probe-storage.js';
 
+/** Block cache of a mount whose objects are on S3; on a directory they are as near as the cache. */
+const REMOTE_CACHE_SIZE_BYTES = 10 * 1024 ** 3;
+
 /** How a mount ended: what the kernel connection said, and what is left in the journal, in words. */
 export interface WorkerEnd {
   readonly reason: string;
@@ -153,7 +156,7 @@ export class Worker {
         writeback: config.writeback,
         memoryCacheBytes: config.bufferSizeBytes / 2,
         readAheadBytes: config.readAheadBytes,
-        cacheSizeBytes: config.cacheSizeBytes,
+        cacheSizeBytes: config.cacheSizeBytes ?? (metadata.fs.storage.kind === 'file' ? 0 : REMOTE_CACHE_SIZE_BYTES),
         flushIntervalMs: config.uploadDelayMs,
         uploadsMax: config.uploads,
         compaction: !config.readOnly,

@@ -25,7 +25,8 @@ export const MOUNT_OPTIONS = {
   cacheSizeBytes: option({
     name: 'cache_size',
     type: size({ min: 0 }),
-    default: 10 * GiB,
+    default: undefined,
+    defaultText: '10 GiB for a filesystem on S3, none for one on a directory, which is as near as the cache',
     description: 'Most bytes of blocks kept in `cache_dir` for reading again; 0 keeps none.',
   }),
   journalSizeBytes: option({

@@ -7,6 +7,7 @@ import { FileRoot, TEMPORARY_DIRECTORY } from './file-root.js';
 import { GroupSync } from './group-sync.js';
 import { listFiles } from './list-files.js';
 import { ObjectError } from './object-error.js';
+import { OpenFiles } from './open-files.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
 import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
 
@@ -28,6 +29,9 @@ const KNOWN_DIRECTORIES_MAX = 1000;
 const BLIND_READ_MAX_BYTES = 16 * 1024 * 1024;
 const OBJECT_MAX_BYTES = 1024 ** 3;
 const CLOSE_MAX_MS = 10_000;
+/** Objects kept open between reads; one that is deleted meanwhile keeps its space for so long at most. */
+const OPEN_FILES_MAX = 64;
+const OPEN_IDLE_MS = 10_000;
 
 export interface FileStoreOptions {
   /** Absolute path of the root. */
@@ -51,6 +55,7 @@ export class FileStore implements ObjectStore {
   readonly #sync = new GroupSync();
   /** Directories (relative; '' = root) that exist, and whose entries up to the root were synced. */
   readonly #known = new LRUCache<string, Promise<void>>({ max: KNOWN_DIRECTORIES_MAX });
+  readonly #open = new OpenFiles({ filesMax: OPEN_FILES_MAX, idleMs: OPEN_IDLE_MS });
   readonly #whenIdle: (() => void)[] = [];
   #serial = 0;
   #inFlight = 0;
@@ -78,12 +83,14 @@ export class FileStore implements ObjectStore {
 
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     return this.#run('get', [key], signal, async (root, situation) => {
-      if (range !== undefined) checkRange(range.offset, range.length);
-      const fd = await openObject(root, key);
+      if (range === undefined) return this.#readWhole(root, key, situation);
+      checkRange(range.offset, range.length);
+      // Ranges of an object are asked for one after the other: it stays open for the next one.
+      const file = this.#open.take(key) ?? this.#open.add(key, await openObject(root, key));
       try {
-        return await readRange(fd, range, situation);
+        return await readRange(file.fd, range, situation);
       } finally {
-        closeSync(fd);
+        this.#open.giveBack(file);
       }
     });
   }
@@ -104,6 +111,7 @@ export class FileStore implements ObjectStore {
       const directories = new Set<string>();
       for (const key of keys) {
         checkSignal(signal, situation);
+        this.#open.drop(key);
         const removed = await fsAsync.unlink(`${root}/${key}`).then(
           () => true,
           (error: unknown) => ignoreMissing(error),
@@ -132,6 +140,7 @@ export class FileStore implements ObjectStore {
       clearTimeout(timer);
       if (this.#inFlight > 0) return;
     }
+    this.#open.clear();
     await this.#root.close();
   }
 
@@ -153,6 +162,15 @@ export class FileStore implements ObjectStore {
       throw mapFileError(error, situation);
     } finally {
       if (--this.#inFlight === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
+    }
+  }
+
+  async #readWhole(root: string, key: string, situation: string): Promise<Buffer> {
+    const fd = await openObject(root, key);
+    try {
+      return await readRange(fd, undefined, situation);
+    } finally {
+      closeSync(fd);
     }
   }
 
@@ -180,6 +198,7 @@ export class FileStore implements ObjectStore {
     const directory = parentOf(key);
     await this.#ensureDirectory(root, directory);
     checkSignal(signal, situation);
+    this.#open.drop(key);
     try {
       await fsAsync.rename(temporary, `${root}/${key}`);
     } catch (error) {
@@ -189,6 +208,8 @@ export class FileStore implements ObjectStore {
       await this.#ensureDirectory(root, directory);
       await fsAsync.rename(temporary, `${root}/${key}`);
     }
+    // What a reader opened between the two was the old one.
+    this.#open.drop(key);
     await this.#sync.sync(`${root}/${directory}`);
   }
 
