@@ -185,17 +185,17 @@ export class Metaserver implements Closable {
 
   /** Removes a filesystem in the background; refused while it has live sessions. Idempotent. */
   async deleteSlot(fsId: FsId): Promise<void> {
+    const key = Buffer.from(filesystemKey(fsId), 'latin1');
+    const stored = await this.#deps.engine.get(key);
+    // from the check until nobody can open a session nothing may come between
     const mounted = this.#mounted.get(fsId);
     if (mounted === undefined) return;
+    if (stored === undefined) throw new RpcError('internal', `filesystem ${fsId} has no record`);
     const mounts = mounted.slot.sessions.mounts();
     if (mounts.length > 0) {
       const names = mounts.map(({ host, mountpoint }) => `${host}:${mountpoint}`).join(', ');
       throw new RpcError('refused', `the filesystem is mounted: ${names}`);
     }
-    const key = Buffer.from(filesystemKey(fsId), 'latin1');
-    const stored = await this.#deps.engine.get(key);
-    if (stored === undefined) throw new RpcError('internal', `filesystem ${fsId} has no record`);
-    // from here on nobody can open a session
     this.#mounted.delete(fsId);
     await this.#unmount(mounted);
     const record = { ...filesystemCodec.decode(stored), deleting: true };
