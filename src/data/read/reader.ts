@@ -51,11 +51,13 @@ export class Reader {
   readonly #deps: ReaderDeps;
   readonly #opts: ReaderOptions;
   readonly #blockSize: number;
+  readonly #firstWindowBytes: number;
 
   constructor(deps: ReaderDeps, opts: ReaderOptions) {
     this.#deps = deps;
     this.#opts = opts;
     this.#blockSize = deps.metadata.fs.blockSizeBytes;
+    this.#firstWindowBytes = Math.min(FIRST_WINDOW_BYTES, opts.readAheadBytes);
   }
 
   read(state: InodeState, offset: number, length: number, signal?: AbortSignal): MaybePromise<readonly Uint8Array[]> {
@@ -248,14 +250,14 @@ export class Reader {
       ahead.next = end;
       ahead.window = 0;
       ahead.until = end;
-      return Math.max(end, start + (start === 0 ? FIRST_WINDOW_BYTES : this.#opts.randomFetchBytes));
+      return Math.max(end, start + (start === 0 ? this.#firstWindowBytes : this.#opts.randomFetchBytes));
     }
     if (end > ahead.next) ahead.next = end;
     if (ahead.until < end) ahead.until = end;
     if (ahead.window === 0) {
       // One request for the beginning.
-      ahead.window = FIRST_WINDOW_BYTES;
-      ahead.until = Math.max(end, Math.min(state.attr.size, start + FIRST_WINDOW_BYTES));
+      ahead.window = this.#firstWindowBytes;
+      ahead.until = Math.max(end, Math.min(state.attr.size, start + this.#firstWindowBytes));
       return ahead.until;
     }
     if (ahead.until - end >= ahead.window / 2) return end;
