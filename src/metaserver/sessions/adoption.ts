@@ -12,9 +12,10 @@ import type { Session } from './session.js';
 
 const ROWS_PER_READ = 256;
 
-/** Which operations of a session were executed: of a live one from memory, of an ended one from what it left. */
+/** Which operations of a session were executed: of the live one that asks from memory, of an ended one from what it left. EBUSY for one that lives and may execute more. */
 export async function queryOps(op: OpTransaction, request: QueryOps, live: Session | undefined): Promise<OpReply> {
   const id = safeNumber(request.sessionId, 'queryOps.sessionId') as SessionId;
+  await mustNotBeForeign(op, id);
   const keys = request.opIds.map(opKeyOf);
   const executed =
     live === undefined
@@ -23,9 +24,10 @@ export async function queryOps(op: OpTransaction, request: QueryOps, live: Sessi
   return { attrs: [], result: { kind: 'proto', result: { $case: 'queryOps', value: { executed } } } };
 }
 
-/** Whether records that an ended session wrote on an inode may be placed on it now: nobody else has changed its data or size since. */
+/** Whether records that an ended session wrote on an inode may be placed on it now: nobody else has changed its data or size since. EBUSY while it lives: it could commit them itself. */
 export async function adoptCheck(op: OpTransaction, request: AdoptCheckRequest): Promise<OpReply> {
-  const session = safeNumber(request.sessionId, 'adoptCheck.sessionId');
+  const session = safeNumber(request.sessionId, 'adoptCheck.sessionId') as SessionId;
+  await mustNotBeForeign(op, session);
   const change = safeNumber(request.change, 'adoptCheck.change');
   const record = await op.inode(inoFromProto(request.ino, 'adoptCheck.ino'));
   if (record === undefined) {
@@ -58,6 +60,13 @@ export async function forgetSession(op: OpTransaction, id: SessionId): Promise<v
   if (session.endedMs === 0) throw new FsError('EBUSY', `session ${id} is live`);
   op.tx.delete(tables.sessions, keys.session(id));
   op.tx.deleteRange(keys.repliesOf(id));
+}
+
+/** EBUSY for a live session other than the one that asks. */
+async function mustNotBeForeign(op: OpTransaction, id: SessionId): Promise<void> {
+  if (id === op.session) return;
+  const session = await op.tx.get(op.scope.tables.sessions, op.scope.keys.session(id));
+  if (session?.endedMs === 0) throw new FsError('EBUSY', `session ${id} is live`);
 }
 
 async function storedKeys(op: OpTransaction, id: SessionId): Promise<Set<string>> {

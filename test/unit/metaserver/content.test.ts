@@ -154,9 +154,10 @@ describe('commit', () => {
   test('counts foreign changes', async () => {
     const other = await harness.client();
     const { ino } = await client.create(ROOT_INO, 'f');
-    const check = async (session: number, change: number) => {
+    // each asks for itself: for another session's records it must have ended
+    const check = async (session: 1 | 2, change: number) => {
       const value = { sessionId: BigInt(session), ino: BigInt(ino), change: BigInt(change) };
-      const { result } = await client.ok({ $case: 'adoptCheck', value });
+      const { result } = await (session === 1 ? client : other).ok({ $case: 'adoptCheck', value });
       return result?.value;
     };
     const ours = { exists: true, foreignChange: false };
@@ -176,6 +177,11 @@ describe('commit', () => {
     await other.commit(ino, write(0, 1));
     expect(await check(1, second.change)).toEqual(foreign);
     expect(await check(2, first.change)).toEqual(ours);
+    const value = { sessionId: 2n, ino: BigInt(ino), change: 1n };
+    expect(await client.errno({ $case: 'adoptCheck', value })).toBe('EBUSY');
+    expect(await client.errno({ $case: 'queryOps', value: { sessionId: 2n, opIds: [] } })).toBe('EBUSY');
+    await harness.slot.sessions.end(other.id, 0, 'x');
+    expect(await client.errno({ $case: 'adoptCheck', value })).toBe('OK');
     await client.ok(unlinkOp(ROOT_INO, 'f'));
     expect(await check(1, 1)).toEqual({ exists: false, foreignChange: false });
   });
