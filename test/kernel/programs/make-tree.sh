@@ -5,7 +5,7 @@ export LC_ALL=C
 project=$1
 mkdir -p "$2"
 cd "$2"
-tar -C "$project" -cf - src test proto docs package.json README.md | tar xf -
+tar -C "$project" -cf - src proto docs package.json README.md | tar xf -
 
 mkdir odd odd/empty-dir odd/deep
 : > odd/empty
