@@ -1,9 +1,9 @@
+import { interruptible } from '../common/interruptible.js';
 import { KeyedMutex } from '../common/keyed-mutex.js';
 import type { ExtentMap, Metadata } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import { InodeState } from './inode-state.js';
-import { interruptible } from './notifier.js';
 import type { ExtentBudget } from './read/extent-cache.js';
 import type { OverlaySink } from './write/dirty-overlay.js';
 

@@ -1,5 +1,6 @@
 import type { Clock } from '../common/clock.js';
 import { errorMessage, FsError } from '../common/fs-error.js';
+import { interruptible } from '../common/interruptible.js';
 import type { Logger } from '../common/logger.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { MetricsRegistry } from '../common/metrics.js';
@@ -14,7 +15,7 @@ import type { FileData, WriteOptions } from './file-data.js';
 import type { InodeState } from './inode-state.js';
 import { InodeTable } from './inode-table.js';
 import type { MountDataOptions } from './mount-data-options.js';
-import { interruptible, Notifier } from './notifier.js';
+import { Notifier } from './notifier.js';
 import { ChunkCache } from './read/chunk-cache.js';
 import { ExtentBudget } from './read/extent-cache.js';
 import { FrameFetcher } from './read/frame-fetcher.js';

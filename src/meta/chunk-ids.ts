@@ -1,6 +1,7 @@
 import { backoffMs } from '../common/backoff.js';
 import type { Clock } from '../common/clock.js';
 import { FsError } from '../common/fs-error.js';
+import { interruptible } from '../common/interruptible.js';
 import type { Logger } from '../common/logger.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { ChunkId } from '../model/ids.js';
@@ -103,13 +104,4 @@ export class ChunkIds {
       }
     }
   }
-}
-
-function interruptible(promise: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new FsError('EINTR'));
-    signal.addEventListener('abort', abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../common/clock.js';
 import { ERRNO } from '../common/errno.js';
-import { FsError, isFsError } from '../common/fs-error.js';
+import { FsError } from '../common/fs-error.js';
+import { interruptible } from '../common/interruptible.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { Counter, MetricsRegistry } from '../common/metrics.js';
 import type { Response } from '../gen/curvefs/v1/metaserver.js';
@@ -541,18 +542,4 @@ function first(attrs: readonly InodeAttr[]): InodeAttr {
 
 function extentMap(attr: InodeAttr, extents: ResultValue<'extents'>): ExtentMap {
   return { attr, blocks: blocksFromProto(extents.blocks), nextBlock: extents.nextBlock };
-}
-
-function interruptible<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(new FsError('EINTR'));
-    if (signal.aborted) abort();
-    signal.addEventListener('abort', abort, { once: true });
-    promise
-      .then(resolve, (error: unknown) =>
-        reject(isFsError(error) ? error : new FsError('EIO', undefined, { cause: error })),
-      )
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
 }

@@ -1,4 +1,5 @@
 import { errorMessage, FsError } from '../../common/fs-error.js';
+import { interruptible } from '../../common/interruptible.js';
 import type { Logger } from '../../common/logger.js';
 import type { MaybePromise } from '../../common/maybe-promise.js';
 import type { Journal } from '../../journal/journal.js';
@@ -8,7 +9,6 @@ import type { Extent } from '../../model/extent.js';
 import type { Ino } from '../../model/ids.js';
 import { isDataError } from '../data-error.js';
 import type { InodeState } from '../inode-state.js';
-import { interruptible } from '../notifier.js';
 import type { DirtyPiece } from '../write/dirty-overlay.js';
 import type { ChunkCache } from './chunk-cache.js';
 

@@ -1,4 +1,5 @@
 import { FsError } from '../../common/fs-error.js';
+import { interruptible } from '../../common/interruptible.js';
 import { KeyedMutex } from '../../common/keyed-mutex.js';
 import type { MaybePromise } from '../../common/maybe-promise.js';
 import { isJournalError } from '../../journal/journal-error.js';
@@ -9,7 +10,7 @@ import { FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
 import type { WriteOptions } from '../file-data.js';
 import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
-import { interruptible, type Notifier } from '../notifier.js';
+import type { Notifier } from '../notifier.js';
 import type { DirtyRecord } from './dirty-overlay.js';
 import type { JournalLedger } from './journal-ledger.js';
 import { RecordEncoder, WRITE_KIND } from './record-codec.js';
