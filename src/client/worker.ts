@@ -160,6 +160,7 @@ export class Worker {
         flushIntervalMs: config.uploadDelayMs,
         uploadsMax: config.uploads,
         compaction: !config.readOnly,
+        adopt: !config.readOnly,
       },
     );
     this.#closing.use(opened);

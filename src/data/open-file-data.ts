@@ -36,6 +36,8 @@ export interface OpenFileDataOptions extends Partial<MountDataOptions> {
   readonly workers?: number | undefined;
   /** False when somebody above holds the lock of the journal's directory (the supervisor). */
   readonly lock?: boolean | undefined;
+  /** False: what ended sessions left stays where it is. A read-only mount could not commit it. Default true. */
+  readonly adopt?: boolean | undefined;
   /** How long an ended session may still be alive at the server. */
   readonly sessionEndMs?: number | undefined;
 }
@@ -107,7 +109,7 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
       { metadata, adopter: data, fs: nodeJournalFs, clock, logger: logger.child('recovery'), bootId },
       { capacityBytes: size.capacityBytes - size.segmentBytes, sessionEndMs: opts.sessionEndMs ?? 60_000 },
     );
-    const adopted = await adoptAll(adopter, base, dir, logger);
+    const adopted = opts.adopt === false ? [] : await adoptAll(adopter, base, dir, logger);
     return { data, adopted, close };
   } catch (error) {
     await close().catch((second: unknown) => logger.warn('close after a failed open', { error: errorMessage(second) }));

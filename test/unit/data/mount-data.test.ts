@@ -428,6 +428,21 @@ describe('recovery', () => {
     expect((await h.read(ino, 0, 4 * BLOCK)).equals(expected)).toBe(true);
   });
 
+  test('a read-only mount leaves what a crash left to a later one', async () => {
+    await open();
+    const ino = await h.create('f');
+    h.store.beforePut = () => new Promise(() => undefined);
+    await h.write(ino, 0, bytes(1000, 2));
+    await h.crash();
+    await h.start({ adopt: false });
+    expect(h.opened.adopted).toEqual([]);
+    expect(await h.read(ino, 0, 1000)).toHaveLength(0);
+    await h.opened.close();
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 1, adoptedBytes: 1000 }]);
+    expect((await h.read(ino, 0, 2000)).equals(bytes(1000, 2))).toBe(true);
+  });
+
   test('what another session changed since is refused and kept', async () => {
     await open();
     const ino = await h.create('f');
