@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { systemClock } from '../common/clock.js';
 import { silentLogger } from '../common/logger.js';
 import { noMetrics } from '../common/metrics.js';
+import { packageVersion } from '../common/package-version.js';
 import { formatHostPort } from '../config/host-port.js';
 import type { CliDeps } from './cli-deps.js';
 
@@ -69,12 +69,6 @@ export function nodeDeps(roles: Roles): CliDeps {
       return code ?? 32;
     },
   };
-}
-
-/** The version in package.json, which lies beside dist/. */
-export function packageVersion(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 /** A working directory on a dead mount cannot be asked for; only relative paths need it. */

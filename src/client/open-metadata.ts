@@ -4,6 +4,7 @@ import type { Clock } from '../common/clock.js';
 import type { CloseStack } from '../common/close-stack.js';
 import type { Logger } from '../common/logger.js';
 import type { MetricsRegistry } from '../common/metrics.js';
+import { packageVersion } from '../common/package-version.js';
 import { formatHostPort } from '../config/host-port.js';
 import type { MountConfig } from '../config/mount-config.js';
 import { ChunkIds } from '../meta/chunk-ids.js';
@@ -62,7 +63,7 @@ export async function openMetadata(
     host: hostname(),
     mountpoint: config.mountpoint,
     pid: process.pid,
-    version: process.env['npm_package_version'] ?? '',
+    version: packageVersion(),
     readOnly: config.readOnly,
   };
   const { sessionId, ttlMs } = await openSession(fs.metaserver, fs.id, identity, signal);

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -63,7 +63,10 @@ afterEach(() => rmSync(dir, { recursive: true }));
 describeIf(built)('transfer threads', () => {
   test('move chunks, check them, pass errors on, and end', async () => {
     const env = { ...(process.env as Record<string, string>), DIR: dir, DIST: pathToFileURL(resolve('dist')).href };
-    const result = await runProgram(process.execPath, ['--input-type=module', '--eval', PROGRAM], { env });
+    // From a file: the threads inherit the process's options, and those of a program on the command line are not for threads.
+    const program = join(dir, 'program.mjs');
+    writeFileSync(program, PROGRAM);
+    const result = await runProgram(process.execPath, [program], { env });
     expect(result.stderr).toBe('');
     expect(JSON.parse(result.stdout)).toEqual({
       right: true,
