@@ -35,6 +35,11 @@ export interface KvBatch {
   readonly guards: readonly KvGuard[];
 }
 
+export interface KvCommitOptions {
+  /** False: visible and acknowledged before it is durable. */
+  readonly durable?: boolean;
+}
+
 export interface KvProperties {
   readonly name: string;
   /** Longest key and value in bytes, most bytes in one batch. */
@@ -55,7 +60,7 @@ export interface KvEngine extends KvReader, Closable {
   readonly properties: KvProperties;
   /** Reads that all see the version of this moment. Close it soon: it pins space. */
   snapshot(): KvReader & Disposable;
-  commit(batch: KvBatch, options?: { readonly durable?: boolean }): Promise<void>;
+  commit(batch: KvBatch, options?: KvCommitOptions): Promise<void>;
   /** All that was committed before the call is durable when it resolves. */
   barrier(): Promise<void>;
   /** Bytes used and available to the database; a nearly full one makes its user refuse growth before deletes. */

@@ -10,7 +10,7 @@ import { isJournalError } from '../journal/journal-error.js';
 import { SegmentJournal } from '../journal/segment-journal.js';
 import { checkBatch, checkGuards } from './batch-check.js';
 import { CommitQueue } from './commit-queue.js';
-import type { KvBatch, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
+import type { KvBatch, KvCommitOptions, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
 import { isKvError, KvError } from './kv-error.js';
 import { kvMetrics } from './kv-metrics.js';
 import { LmdbTree } from './lmdb-tree.js';
@@ -202,7 +202,7 @@ export class LmdbEngine implements KvEngine {
     };
   }
 
-  commit(batch: KvBatch, options?: { readonly durable?: boolean }): Promise<void> {
+  commit(batch: KvBatch, options?: KvCommitOptions): Promise<void> {
     return this.#queue.commit(batch, options?.durable ?? true);
   }
 

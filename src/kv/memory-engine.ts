@@ -2,7 +2,7 @@ import type { MaybePromise } from '../common/maybe-promise.js';
 import { batchBytes, checkBatch, checkGuards } from './batch-check.js';
 import { CommitQueue } from './commit-queue.js';
 import { keyFromString, keyToString } from './key-string.js';
-import type { KvBatch, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
+import type { KvBatch, KvCommitOptions, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
 import { KvError } from './kv-error.js';
 import { SortedMap } from './sorted-map.js';
 
@@ -79,7 +79,7 @@ export class MemoryEngine implements KvEngine {
     };
   }
 
-  commit(batch: KvBatch, options?: { readonly durable?: boolean }): Promise<void> {
+  commit(batch: KvBatch, options?: KvCommitOptions): Promise<void> {
     return this.#queue.commit(batch, options?.durable ?? true);
   }
 

@@ -1,7 +1,9 @@
+import type { Clock } from '../common/clock.js';
 import type { Closable } from '../common/closable.js';
 import { errorMessage, FsError } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { Counter, Histogram, MetricsRegistry } from '../common/metrics.js';
+import { commitPatiently } from '../kv/commit-patiently.js';
 import type { KvEngine } from '../kv/kv-engine.js';
 import { isKvError } from '../kv/kv-error.js';
 import { MetaserverError } from './metaserver-error.js';
@@ -33,7 +35,7 @@ export interface ExecutorDeps {
   readonly discarded: () => void;
   /** Makes the state derived in memory again, after a batch failed. */
   readonly reload: () => Promise<void>;
-  readonly now: () => number;
+  readonly clock: Clock;
 }
 
 export interface ExecutorOptions {
@@ -55,13 +57,15 @@ const COMMIT_OPERATIONS = 32;
  * (group commit). An operation is answered when all that it changed and saw is durable. When a batch fails, the one built on it is discarded too, everything in
  * memory is made again from the engine, and the operations in both fail.
  *
- * There is no timer on the way of an operation: a batch is committed as soon as the engine is free. Bounds: rows of a batch (then execution waits for the engine); the queue is
- * bounded by those who submit (`sessions/`).
+ * There is no timer on the way of an operation: a batch is committed as soon as the engine is free. Bounds: rows and bytes of a batch (then execution waits for the engine), bytes of an
+ * operation; the queue is bounded by those who submit (`sessions/`). An engine that is busy is waited for.
  */
 export class Executor implements Closable {
   readonly #deps: ExecutorDeps;
   readonly #durable: boolean;
   readonly #batchRowsMax: number;
+  readonly #batchBytesMax: number;
+  readonly #operationBytesMax: number;
   readonly #softFlushMs: number;
   readonly #writer = new RecordWriter();
   readonly #operations: Counter;
@@ -81,12 +85,17 @@ export class Executor implements Closable {
   /** What is in memory must be made again before the next operation. */
   #stale = false;
   #softTimer: NodeJS.Timeout | undefined;
+  readonly #closing = new AbortController();
   #closed = false;
 
   constructor(deps: ExecutorDeps, opts: ExecutorOptions) {
     this.#deps = deps;
     this.#durable = opts.durable;
     this.#batchRowsMax = opts.batchRowsMax ?? 8192;
+    const { batchBytesMax } = deps.engine.properties;
+    // a batch that is not full takes one more operation
+    this.#batchBytesMax = Math.floor(batchBytesMax / 4);
+    this.#operationBytesMax = Math.floor((batchBytesMax * 2) / 3);
     this.#softFlushMs = opts.softFlushMs ?? 100;
     this.#operations = deps.metrics.counter({
       name: 'metaserver_operations_executed_total',
@@ -148,6 +157,7 @@ export class Executor implements Closable {
         tx.sawSeq = this.#building.seq;
       });
       this.#closed = true;
+      this.#closing.abort();
       await drained.catch((error: unknown) =>
         this.#deps.logger.warn('the last batch failed', { error: errorMessage(error) }),
       );
@@ -159,7 +169,7 @@ export class Executor implements Closable {
   async #run(): Promise<void> {
     let turn = 0;
     while (this.#next < this.#queue.length) {
-      while (this.#building.rows >= this.#batchRowsMax && this.#committing !== undefined) await this.#committed;
+      while (this.#isFull) await this.#makeRoom();
       if (this.#stale && !(await this.#reload())) continue;
       const task = this.#queue[this.#next++]!;
       if (this.#next > 4096 && this.#next * 2 > this.#queue.length) {
@@ -173,6 +183,17 @@ export class Executor implements Closable {
     this.#queue = [];
     this.#next = 0;
     this.#running = false;
+    this.#commit();
+  }
+
+  get #isFull(): boolean {
+    return this.#building.rows >= this.#batchRowsMax || this.#building.bytes >= this.#batchBytesMax;
+  }
+
+  /** Brings the batch that is full a step closer to the engine. */
+  async #makeRoom(): Promise<void> {
+    if (this.#committing !== undefined) return this.#committed;
+    this.#building.hard = true;
     this.#commit();
   }
 
@@ -191,10 +212,15 @@ export class Executor implements Closable {
       task.done(new MetaserverError('stale', 'the batch before failed to commit'), undefined);
       return;
     }
+    const bytes = failure === undefined && tx.changed ? tx.bytes : 0;
+    if (bytes > this.#operationBytesMax) {
+      const most = `at most ${this.#operationBytesMax} are committed at once`;
+      failure = new FsError('EIO', `the operation changes ${bytes} bytes of metadata, ${most}`);
+    }
     const building = this.#building;
     let seq = tx.sawSeq;
     if (failure === undefined && tx.changed) {
-      building.add(tx);
+      building.add(tx, bytes);
       for (const effect of tx.effects) effect();
       if (tx.soft) this.#armSoftTimer();
       else seq = building.seq;
@@ -225,7 +251,7 @@ export class Executor implements Closable {
     this.#softTimer = undefined;
     const tx = new Transaction(this.#deps.engine);
     this.#deps.beforeCommit(tx);
-    batch.add(tx);
+    if (tx.changed) batch.add(tx, tx.bytes);
     this.#building = new Batch(batch.seq + 1);
     if (batch.isEmpty) {
       batch.publish();
@@ -236,19 +262,21 @@ export class Executor implements Closable {
   }
 
   async #commitBatch(batch: Batch): Promise<void> {
-    const started = this.#deps.now();
+    const { engine, clock } = this.#deps;
+    const started = clock.monotonicMs();
     try {
-      await this.#deps.engine.commit(batch.seal(this.#writer), { durable: this.#durable });
+      const sealed = batch.seal(this.#writer);
+      // everything it is built on is durable: a neighbour's failure changes nothing for it
+      await commitPatiently({ engine, clock }, sealed, { durable: this.#durable }, this.#closing.signal);
     } catch (error) {
       this.#discard(batch, commitError(error));
       return;
     }
-    this.#commitSeconds.observe((this.#deps.now() - started) / 1000);
+    this.#commitSeconds.observe((clock.monotonicMs() - started) / 1000);
     this.#batches.inc();
     this.#committing = undefined;
     batch.publish();
-    if (!this.#running) this.#commit();
-    else if (this.#building.rows >= this.#batchRowsMax) this.#commit();
+    if (!this.#running || this.#isFull) this.#commit();
   }
 
   /** A batch failed: everything that was built on it goes with it. */

@@ -74,7 +74,7 @@ export class Slot implements SlotServices, Closable {
         beforeCommit: (tx) => this.sessions.storeReplies(tx),
         discarded: () => this.sessions.discardReplies(),
         reload: () => this.#reload(),
-        now: () => clock.monotonicMs(),
+        clock,
       },
       { durable: opts.durable },
     );

@@ -38,4 +38,6 @@ export const blockCodec: RecordCodec<BlockRecord> = {
     }
     return { epoch, extents };
   },
+
+  sizeOf: ({ extents }) => 5 + EXTENT_BYTES * extents.length,
 };

@@ -49,4 +49,6 @@ export const bucketCodec: RecordCodec<Bucket> = {
     reader.end();
     return bucket;
   },
+
+  sizeOf: (bucket) => bucket.reduce((sum, { name }) => sum + 11 + name.length, 2),
 };

@@ -34,6 +34,9 @@ export interface InodeRecord {
 
 const VERSION = 1;
 const FLAG_MTIME_EXPLICIT = 1;
+/** All but the lists and the target. */
+const FIXED_BYTES = 192;
+const TRUNCATION_BYTES = 12;
 
 export const inodeCodec: RecordCodec<InodeRecord> = {
   encode(record, writer) {
@@ -121,6 +124,9 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
       target,
     };
   },
+
+  sizeOf: ({ truncations, trims, target }) =>
+    FIXED_BYTES + TRUNCATION_BYTES * (truncations.length + trims.length) + (target?.length ?? 0),
 };
 
 function writeTime(writer: RecordWriter, time: Timespec): void {

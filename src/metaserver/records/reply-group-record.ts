@@ -29,4 +29,6 @@ export const replyGroupCodec: RecordCodec<ReplyGroup> = {
     reader.end();
     return group;
   },
+
+  sizeOf: (group) => group.reduce((sum, { opKey, body }) => sum + 6 + opKey.length + body.length, 3),
 };

@@ -18,6 +18,8 @@ export interface SessionRecord {
 }
 
 const VERSION = 1;
+/** All but the texts. */
+const FIXED_BYTES = 64;
 
 export const sessionCodec: RecordCodec<SessionRecord> = {
   encode(session, writer) {
@@ -47,4 +49,7 @@ export const sessionCodec: RecordCodec<SessionRecord> = {
     reader.end();
     return session;
   },
+
+  sizeOf: ({ clientUuid, host, mountpoint, version }) =>
+    FIXED_BYTES + 4 * (clientUuid.length + host.length + mountpoint.length + version.length),
 };

@@ -37,4 +37,5 @@ export const xattrCodec: RecordCodec<Uint8Array> = {
     const reader = new RecordReader(bytes, 'xattr', VERSION);
     return Buffer.from(reader.bytes(reader.left));
   },
+  sizeOf: ({ length }) => 1 + length,
 };

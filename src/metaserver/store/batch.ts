@@ -4,6 +4,9 @@ import type { RecordWriter } from '../records/record-writer.js';
 import type { Table } from './table.js';
 import type { Transaction } from './transaction.js';
 
+/** What an operation's stored reply takes, about: the attributes of one to three inodes. */
+const REPLY_BYTES = 384;
+
 /**
  * The changes of the operations that become durable together. It is built while the batch before it is being committed; the rows' newest values are in the tables.
  * Who must not answer before it is durable waits here.
@@ -14,6 +17,7 @@ export class Batch {
   hard = false;
   readonly #dirty = new Map<string, Table<never>>();
   readonly #deleteRanges: KeyRange[] = [];
+  #bytes = 0;
   readonly #waiters: ((error: Error | undefined) => void)[] = [];
 
   constructor(seq: number) {
@@ -24,12 +28,18 @@ export class Batch {
     return this.#dirty.size;
   }
 
+  /** About the bytes that the engine will be given, its replies included: a row that is changed again counts again. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get isEmpty(): boolean {
     return this.#dirty.size === 0 && this.#deleteRanges.length === 0;
   }
 
-  /** Takes over what an operation changed. */
-  add(tx: Transaction): void {
+  /** Takes over what an operation changed: about `bytes`. */
+  add(tx: Transaction, bytes: number): void {
+    this.#bytes += bytes + REPLY_BYTES;
     for (const [key, { table, value, fresh }] of tx.writes) {
       if (table.apply(key, value as never, this.seq, fresh)) this.#dirty.set(key, table);
       else this.#dirty.delete(key);

@@ -1,6 +1,6 @@
 import { isPromise, type MaybePromise } from '../../common/maybe-promise.js';
 import type { KvReader } from '../../kv/kv-engine.js';
-import type { RecordCodec } from '../records/record-codec.js';
+import { SMALL_RECORD_BYTES, type RecordCodec } from '../records/record-codec.js';
 import type { RecordWriter } from '../records/record-writer.js';
 import { GenerationCache } from './generation-cache.js';
 
@@ -91,6 +91,12 @@ export class Table<Value> {
 
   decode(bytes: Uint8Array): Value {
     return this.#codec.decode(bytes);
+  }
+
+  /** About the bytes that a write of the row takes in a batch. */
+  sizeOf(key: string, value: Value | undefined): number {
+    if (value === undefined) return key.length;
+    return key.length + (this.#codec.sizeOf?.(value) ?? SMALL_RECORD_BYTES);
   }
 
   /** Keys of the overlay with start ≤ key < end. */

@@ -45,6 +45,14 @@ export class Transaction {
     return this.writes.size > 0 || this.deleteRanges.length > 0 || this.effects.length > 0;
   }
 
+  /** About the bytes that the changes take in a batch. */
+  get bytes(): number {
+    let bytes = 0;
+    for (const [key, { table, value }] of this.writes) bytes += table.sizeOf(key, value as never);
+    for (const { start, end } of this.deleteRanges) bytes += start.length + end.length;
+    return bytes;
+  }
+
   get<Value>(table: Table<Value>, key: string): MaybePromise<Value | undefined> {
     if (this.writes.size > 0) {
       const own = this.writes.get(key);
