@@ -1,13 +1,13 @@
 import type { MaybePromise } from '../common/maybe-promise.js';
 import { isPromise } from '../common/maybe-promise.js';
 import { errorMessage } from '../common/fs-error.js';
-import type { KvBatch } from './kv-engine.js';
+import type { KvBatch, KvCommitOptions } from './kv-engine.js';
 import { isKvError, KvError } from './kv-error.js';
 
 /** What a {@link CommitQueue} drives: an engine's state, log and disk. */
 export interface CommitTarget<S> {
   /** Checks the batch against all that was issued and applies it there. Throws with nothing changed. */
-  issue(batch: KvBatch): void;
+  issue(batch: KvBatch, reserve: boolean): void;
   /** Undefined when there is room to go on, else resolves when there is. */
   room(): Promise<void> | undefined;
   /** Writes what was issued since the last call to the log; returns the state that it leads to. */
@@ -61,7 +61,7 @@ export class CommitQueue<S> {
     return this.#queue.length;
   }
 
-  commit(batch: KvBatch, durable: boolean): Promise<void> {
+  commit(batch: KvBatch, { durable = true, reserve = false }: KvCommitOptions = {}): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#failed.length > 0) {
         this.#failed.push({ reject, error: new KvError('aborted', 'an earlier commit failed') });
@@ -70,7 +70,7 @@ export class CommitQueue<S> {
       try {
         if (this.#end !== undefined) throw this.#end;
         if (this.#queue.length >= this.#opts.waitersMax) throw new KvError('busy', 'too many commits are waiting');
-        this.#target.issue(batch);
+        this.#target.issue(batch, reserve);
       } catch (error) {
         this.#failed.push({ reject, error });
         this.#start();

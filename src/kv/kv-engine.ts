@@ -38,7 +38,12 @@ export interface KvBatch {
 export interface KvCommitOptions {
   /** False: visible and acknowledged before it is durable. */
   readonly durable?: boolean;
+  /** True: it frees space, and may use what a full database keeps for that ({@link RESERVE_BYTES}). For a few small rows. */
+  readonly reserve?: boolean;
 }
+
+/** What a full database still takes of commits that free space. */
+export const RESERVE_BYTES = 1 << 20;
 
 export interface KvProperties {
   readonly name: string;

@@ -10,6 +10,7 @@ import { isJournalError } from '../journal/journal-error.js';
 import { SegmentJournal } from '../journal/segment-journal.js';
 import { checkBatch, checkGuards } from './batch-check.js';
 import { CommitQueue } from './commit-queue.js';
+import { RESERVE_BYTES } from './kv-engine.js';
 import type { KvBatch, KvCommitOptions, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
 import { isKvError, KvError } from './kv-error.js';
 import { kvMetrics } from './kv-metrics.js';
@@ -131,7 +132,7 @@ export class LmdbEngine implements KvEngine {
     );
     this.#queue = new CommitQueue(
       {
-        issue: (batch) => this.#issue(batch),
+        issue: (batch, reserve) => this.#issue(batch, reserve),
         room: () => this.#room(),
         write: () => this.#write(),
         sync: () => this.#sync(),
@@ -151,7 +152,7 @@ export class LmdbEngine implements KvEngine {
       await fs.promises.mkdir(logDir, { recursive: true, mode: 0o700 });
       const lock = await DirLock.acquire(opts.dir);
       undo.push(() => lock.close());
-      const tree = new LmdbTree(path.join(opts.dir, 'tree.lmdb'), opts.limitBytes);
+      const tree = new LmdbTree(path.join(opts.dir, 'tree.lmdb'), opts.limitBytes + RESERVE_BYTES);
       undo.push(() => tree.close());
       await nodeJournalFs.syncDir(opts.dir);
       await nodeJournalFs.syncDir(path.dirname(path.resolve(opts.dir)));
@@ -203,7 +204,7 @@ export class LmdbEngine implements KvEngine {
   }
 
   commit(batch: KvBatch, options?: KvCommitOptions): Promise<void> {
-    return this.#queue.commit(batch, options?.durable ?? true);
+    return this.#queue.commit(batch, options);
   }
 
   barrier(): Promise<void> {
@@ -239,7 +240,7 @@ export class LmdbEngine implements KvEngine {
     }
   }
 
-  #issue(batch: KvBatch): void {
+  #issue(batch: KvBatch, reserve: boolean): void {
     const bytes = checkBatch(batch, this.properties);
     if (this.#backlogBytes > 2 * backlogBytesMax(this.#opts))
       throw new KvError('busy', 'too many bytes wait to be applied');
@@ -251,8 +252,10 @@ export class LmdbEngine implements KvEngine {
         isEmpty: (start, end) => reader.isEmpty(start, end),
       });
     }
+    // the disk's own reserve is beyond the measured limit
+    const limitBytes = reserve ? this.#opts.limitBytes + RESERVE_BYTES : this.#limitBytes;
     // twice: a page that is changed is copied
-    if (batch.puts.length > 0 && this.#tree.usedBytes + 2 * (this.#backlogBytes + bytes) > this.#limitBytes) {
+    if (batch.puts.length > 0 && this.#tree.usedBytes + 2 * (this.#backlogBytes + bytes) > limitBytes) {
       throw new KvError(
         'no-space',
         `the database is full: ${this.space().usedBytes} of ${this.#limitBytes} bytes are used`,

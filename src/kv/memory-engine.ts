@@ -3,6 +3,7 @@ import { batchBytes, checkBatch, checkGuards } from './batch-check.js';
 import { CommitQueue } from './commit-queue.js';
 import { keyFromString, keyToString } from './key-string.js';
 import type { KvBatch, KvCommitOptions, KvEngine, KvEntry, KvProperties, KvReader, RangeOptions } from './kv-engine.js';
+import { RESERVE_BYTES } from './kv-engine.js';
 import { KvError } from './kv-error.js';
 import { SortedMap } from './sorted-map.js';
 
@@ -42,7 +43,7 @@ export class MemoryEngine implements KvEngine {
     this.#limitBytes = opts.limitBytes ?? 1 << 30;
     this.#queue = new CommitQueue(
       {
-        issue: (batch) => this.#issue(batch),
+        issue: (batch, reserve) => this.#issue(batch, reserve),
         room: () => undefined,
         write: () => ({ map: this.#issued.map.snapshot(), bytes: this.#issued.bytes }),
         sync: () => this.#sync(),
@@ -80,7 +81,7 @@ export class MemoryEngine implements KvEngine {
   }
 
   commit(batch: KvBatch, options?: KvCommitOptions): Promise<void> {
-    return this.#queue.commit(batch, options?.durable ?? true);
+    return this.#queue.commit(batch, options);
   }
 
   barrier(): Promise<void> {
@@ -95,7 +96,7 @@ export class MemoryEngine implements KvEngine {
     return this.#queue.close();
   }
 
-  #issue(batch: KvBatch): void {
+  #issue(batch: KvBatch, reserve: boolean): void {
     checkBatch(batch, this.properties);
     const state = this.#issued;
     checkGuards(batch.guards, {
@@ -103,7 +104,8 @@ export class MemoryEngine implements KvEngine {
       isEmpty: (start, end) => state.map.cursor(keyToString(start), keyToString(end), false).key === undefined,
     });
     const growth = batch.puts.length === 0 ? 0 : batchBytes(batch) + ENTRY_BYTES * batch.puts.length;
-    if (growth > 0 && state.bytes + growth > this.#limitBytes) {
+    const limitBytes = this.#limitBytes + (reserve ? RESERVE_BYTES : 0);
+    if (growth > 0 && state.bytes + growth > limitBytes) {
       throw new KvError('no-space', `the database is full: ${state.bytes} of ${this.#limitBytes} bytes are used`);
     }
     for (const { start, end } of batch.deleteRanges) {

@@ -242,7 +242,7 @@ export class Mds implements Closable {
     };
     const entry: FsEntry = { info, state: 'creating', requestId: request.requestId, metaserverId: metaserver.id };
     this.#allocators = { ...this.#allocators, nextFsId: (id + 1) as FsId };
-    await this.#store.putFs(entry, this.#allocators);
+    await this.#store.addFs(entry, this.#allocators);
     this.#filesystems.set(id, entry);
     return entry;
   }

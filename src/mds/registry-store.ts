@@ -44,10 +44,15 @@ export class RegistryStore {
     };
   }
 
-  putFs(entry: FsEntry, allocators?: Allocators): Promise<void> {
+  /** Stores a new filesystem, with the allocators after it. */
+  addFs(entry: FsEntry, allocators: Allocators): Promise<void> {
+    return this.#commit([put(fsKey(entry.info.id), entry), put(ALLOCATORS_KEY, allocators)]);
+  }
+
+  /** Stores another state of a filesystem. A full database takes it, for it may be the first step of a deletion. */
+  putFs(entry: FsEntry): Promise<void> {
     const puts = [put(fsKey(entry.info.id), entry)];
-    if (allocators !== undefined) puts.push(put(ALLOCATORS_KEY, allocators));
-    return this.#commit(puts);
+    return this.#engine.commit({ puts, deletes: [], deleteRanges: [], guards: [] }, { reserve: true });
   }
 
   /** Removes a filesystem's entry and the record of its chunk-id ranges. */

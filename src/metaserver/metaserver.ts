@@ -2,9 +2,11 @@ import { randomBytes } from 'node:crypto';
 import type { Clock } from '../common/clock.js';
 import type { Closable } from '../common/closable.js';
 import { errorMessage } from '../common/fs-error.js';
+import { KeyedMutex } from '../common/keyed-mutex.js';
 import type { Logger } from '../common/logger.js';
 import type { MetricsRegistry } from '../common/metrics.js';
 import { SessionEnd_Reason } from '../gen/curvefs/v1/metaserver.js';
+import { commitPatiently } from '../kv/commit-patiently.js';
 import type { KvEngine } from '../kv/kv-engine.js';
 import { objectPrefix } from '../model/chunk-key.js';
 import type { FsInfo, StorageSpec } from '../model/filesystem.js';
@@ -69,8 +71,12 @@ export class Metaserver implements Closable {
   readonly #opts: MetaserverOptions;
   readonly #mounted = new Map<FsId, Mounted>();
   readonly #destroyers = new Map<FsId, Destroyer>();
+  /** Making and removing a filesystem take turns: a removal finds all of what an interrupted creation made. */
+  readonly #changes = new KeyedMutex<FsId>();
+  readonly #changing = new Set<Promise<void>>();
   #expiryTimer: NodeJS.Timeout | undefined;
   #forgetTimer: NodeJS.Timeout | undefined;
+  readonly #stop = new AbortController();
   #closed: Promise<void> | undefined;
 
   private constructor(deps: MetaserverDeps, opts: MetaserverOptions) {
@@ -121,7 +127,11 @@ export class Metaserver implements Closable {
   }
 
   /** Makes a filesystem with its root directory. Idempotent. */
-  async createSlot(info: FsInfo, root: RootSpec): Promise<void> {
+  createSlot(info: FsInfo, root: RootSpec): Promise<void> {
+    return this.#change(info.id, () => this.#createSlot(info, root));
+  }
+
+  async #createSlot(info: FsInfo, root: RootSpec): Promise<void> {
     const key = Buffer.from(filesystemKey(info.id), 'latin1');
     const stored = await this.#deps.engine.get(key);
     if (stored !== undefined) {
@@ -183,31 +193,57 @@ export class Metaserver implements Closable {
     }
   }
 
-  /** Removes a filesystem in the background; refused while it has live sessions. Idempotent. */
-  async deleteSlot(fsId: FsId): Promise<void> {
-    const key = Buffer.from(filesystemKey(fsId), 'latin1');
-    const stored = await this.#deps.engine.get(key);
+  /**
+   * Removes a filesystem in the background; refused while it has live sessions. Idempotent: it succeeds when the removal is sure to happen, or has happened. A full database
+   * takes the mark; when it cannot be stored the filesystem is served as before.
+   */
+  deleteSlot(fsId: FsId): Promise<void> {
+    return this.#change(fsId, () => this.#deleteSlot(fsId));
+  }
+
+  async #deleteSlot(fsId: FsId): Promise<void> {
+    const stored = await this.#deps.engine.get(Buffer.from(filesystemKey(fsId), 'latin1'));
     // from the check until nobody can open a session nothing may come between
     const mounted = this.#mounted.get(fsId);
-    if (mounted === undefined) return;
-    if (stored === undefined) throw new RpcError('internal', `filesystem ${fsId} has no record`);
-    const mounts = mounted.slot.sessions.mounts();
+    if (stored === undefined) {
+      if (mounted === undefined) return;
+      throw new RpcError('internal', `filesystem ${fsId} has no record`);
+    }
+    const record = filesystemCodec.decode(stored);
+    if (record.deleting) return;
+    const mounts = mounted?.slot.sessions.mounts() ?? [];
     if (mounts.length > 0) {
       const names = mounts.map(({ host, mountpoint }) => `${host}:${mountpoint}`).join(', ');
       throw new RpcError('refused', `the filesystem is mounted: ${names}`);
     }
     this.#mounted.delete(fsId);
-    await this.#unmount(mounted);
-    const record = { ...filesystemCodec.decode(stored), deleting: true };
+    try {
+      await this.#markDeleting(record);
+    } catch (error) {
+      if (mounted !== undefined) this.#mounted.set(fsId, mounted);
+      throw error;
+    }
+    try {
+      if (mounted !== undefined) await this.#unmount(mounted);
+    } finally {
+      this.#destroy(record.info);
+    }
+  }
+
+  async #markDeleting(record: FilesystemRecord): Promise<void> {
+    const { engine, clock } = this.#deps;
+    const key = Buffer.from(filesystemKey(record.info.id), 'latin1');
     const writer = new RecordWriter();
-    filesystemCodec.encode(record, writer.begin());
-    await this.#deps.engine.commit({
-      puts: [{ key, value: writer.finish() }],
-      deletes: [],
-      deleteRanges: [],
-      guards: [],
-    });
-    this.#destroy(record.info);
+    filesystemCodec.encode({ ...record, deleting: true }, writer.begin());
+    const puts = [{ key, value: writer.finish() }];
+    const batch = { puts, deletes: [], deleteRanges: [], guards: [] };
+    await commitPatiently({ engine, clock }, batch, { reserve: true }, this.#stop.signal);
+  }
+
+  #change(fsId: FsId, change: () => Promise<void>): Promise<void> {
+    const changing = this.#changes.run(fsId, change).finally(() => this.#changing.delete(changing));
+    this.#changing.add(changing);
+    return changing;
   }
 
   /** Writes, reads and deletes an object with this process's credentials. */
@@ -250,6 +286,8 @@ export class Metaserver implements Closable {
   async #close(): Promise<void> {
     clearInterval(this.#expiryTimer);
     clearInterval(this.#forgetTimer);
+    this.#stop.abort();
+    await Promise.allSettled(this.#changing);
     const mounted = [...this.#mounted.values()];
     this.#mounted.clear();
     await Promise.all(mounted.map((each) => this.#unmount(each)));

@@ -127,6 +127,14 @@ describe('LmdbEngine', () => {
     const { usedBytes, limitBytes } = engine.space();
     expect(usedBytes).toBeLessThanOrEqual(limitBytes);
     expect(usedBytes).toBeGreaterThan(limitBytes * 0.7);
+    // what frees space is let through, up to a bound, and reaches the tree
+    await engine.commit(puts({ mark: 'x'.repeat(1000) }), { reserve: true });
+    await engine.settle();
+    const overfill = async (): Promise<void> => {
+      for (;;) await engine.commit(puts({ [`k${count++}`]: 'x'.repeat(10_000) }), { reserve: true });
+    };
+    await expect(overfill()).rejects.toMatchObject({ code: 'no-space' });
+    await engine.settle();
     const stored = Object.keys(all(engine));
     await engine.commit({ ...none, deletes: stored.map((key) => Buffer.from(key)) });
     await engine.settle();

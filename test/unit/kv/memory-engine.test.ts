@@ -116,7 +116,9 @@ test('a full database refuses puts and takes deletes', async () => {
   const engine = new MemoryEngine({}, { limitBytes: 1000 });
   await engine.commit(put('a', 700));
   await expect(engine.commit(put('b', 300))).rejects.toMatchObject({ code: 'no-space' });
-  await engine.commit({ puts: [], deletes: [Buffer.from('a')], deleteRanges: [], guards: [] });
+  await engine.commit(put('b', 300), { reserve: true });
+  await expect(engine.commit(put('c', 2 << 20), { reserve: true })).rejects.toMatchObject({ code: 'no-space' });
+  await engine.commit({ puts: [], deletes: [Buffer.from('a'), Buffer.from('b')], deleteRanges: [], guards: [] });
   expect(engine.space().usedBytes).toBe(0);
   await engine.commit(put('b', 300));
 });

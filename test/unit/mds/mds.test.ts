@@ -8,7 +8,7 @@ import type { MetaserverStubs } from '../../../src/mds/metaserver-stubs.js';
 import type { FsInfo } from '../../../src/model/filesystem.js';
 import type { FsId, SessionId } from '../../../src/model/ids.js';
 import { RpcError } from '../../../src/wire/rpc-error.js';
-import { TestClock } from '../metaserver/slot-harness.js';
+import { fill, TestClock } from '../metaserver/slot-harness.js';
 
 /** Metaservers as the MDS sees them. */
 class FakeMetaservers {
@@ -62,7 +62,7 @@ async function open(): Promise<void> {
 }
 
 beforeEach(async () => {
-  engine = new MemoryEngine();
+  engine = new MemoryEngine({}, { limitBytes: 1 << 20 });
   clock = new TestClock();
   fake = new FakeMetaservers();
   await open();
@@ -183,6 +183,14 @@ describe('filesystems', () => {
     await expect(mds.delete('one')).rejects.toMatchObject({ code: 'not-found' });
     expect(fake.slots.size).toBe(0);
     expect((await mds.create(request('one', { requestId: 'again' }))).id).toBe(2);
+  });
+
+  test('are deleted when the database is full', async () => {
+    await mds.register('a', 'a:1', []);
+    await mds.create(request('one'));
+    await fill(engine);
+    await mds.delete('one');
+    expect(() => mds.get('one')).toThrow('there is no filesystem one');
   });
 
   test('what a crash interrupts is finished at the next start', async () => {

@@ -184,6 +184,15 @@ export class Harness {
   }
 }
 
+/** Takes all the space that an engine has. */
+export async function fill(engine: KvEngine): Promise<void> {
+  for (let bytes = 1 << 16, at = 0; bytes > 0; at++) {
+    const puts = [{ key: Buffer.from(`fill-${at}`), value: Buffer.alloc(bytes) }];
+    const batch = { puts, deletes: [], deleteRanges: [], guards: [] };
+    await engine.commit(batch).catch(() => (bytes >>>= 1));
+  }
+}
+
 /** A store that stays usable for the test when a slot closes it. */
 function keptOpen(store: MemoryStore): ObjectStore {
   return {
