@@ -27,7 +27,7 @@ import { opIdToProto } from '../wire/op-id.js';
 import { DeliveryLog } from './delivery-log.js';
 import { RpcMetrics } from './rpc-metrics.js';
 import { ServerClock } from './server-clock.js';
-import { opensOf, type RequestOp, type SessionCall } from './session-call.js';
+import { isSentAgain, opensOf, type RequestOp, type SessionCall } from './session-call.js';
 
 export interface MetaserverSessionDeps {
   readonly clock: Clock;
@@ -51,7 +51,10 @@ export interface MetaserverSessionOptions {
   readonly outstandingMax?: number;
   /** Most operations that wait; further ones fail with EAGAIN. */
   readonly waitingMax?: number;
-  /** An operation that is not answered in this time fails with ETIMEDOUT (it may be executed still); undefined = callers wait as long as the session lives. */
+  /**
+   * An operation that is not answered in this time fails with ETIMEDOUT (it may be executed still); undefined = callers wait as long as the session lives, as those of
+   * operations that would be sent again always do.
+   */
   readonly opDeadlineMs?: number | undefined;
 }
 
@@ -78,7 +81,8 @@ const EXPIRE_MS = 500;
  * A mount's session at its metaserver: one bidirectional stream that carries all its operations, and survives the loss of that stream and restarts of the server.
  *
  * After a loss it attaches again with the same incarnation and sends every unanswered request once more, in the order of the first time and under the same op ids: the server
- * executes each once. Replies are consumed even when the caller is gone (aborted: EINTR; deadline: ETIMEDOUT), acknowledged, and a handle that such a reply opened is released.
+ * executes each once. Replies are consumed even when the caller is gone (aborted: EINTR; deadline: ETIMEDOUT), acknowledged unless the caller may send the operation again, and a
+ * handle that such a reply opened is released.
  * When the server says that the session is over, all operations fail with ESHUTDOWN, now and later, and `ended` is emitted.
  *
  * `parse` runs in the order of the replies, synchronously: caches that it fills see the order of the server.
@@ -352,7 +356,7 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
     this.#calls.delete(response.requestId);
     this.#delivery.confirm(response.requestId);
     const { opId, op } = call.request;
-    if (opId !== undefined) {
+    if (opId !== undefined && !(call.settled && isSentAgain(op!))) {
       this.#delivery.ack(opId);
       if (this.#delivery.unsent >= LAZY_FLUSH_COUNT) this.#batcher!.touch();
     }
@@ -421,7 +425,8 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
   #expire(opDeadlineMs: number): void {
     const { address } = this.#options;
     const nowMs = this.#deps.clock.monotonicMs();
-    const late = (call: SessionCall): boolean => !call.settled && nowMs - call.startedMs > opDeadlineMs;
+    const late = (call: SessionCall): boolean =>
+      !call.settled && !isSentAgain(call.request.op!) && nowMs - call.startedMs > opDeadlineMs;
     const error = (): FsError => new FsError('ETIMEDOUT', `the metaserver at ${address} did not answer in time`);
     for (const call of this.#waiting) {
       if (!late(call)) continue;

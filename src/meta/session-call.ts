@@ -23,6 +23,14 @@ export interface SessionCall {
   settled: boolean;
 }
 
+/**
+ * True for an operation that its sender sends again under the same op id when it got no answer. The server forgets a reply with its ack and would execute the second
+ * request: the reply is acknowledged only when the caller has it.
+ */
+export function isSentAgain(op: RequestOp): boolean {
+  return op.$case === 'commitExtents';
+}
+
 /** The handle that an operation registers, if any. */
 export function opensOf(op: RequestOp): Fh | undefined {
   if (op.$case === 'open') return Number(op.value.spec?.fh) as Fh;

@@ -9,8 +9,8 @@ import { checkErrno, MetaserverSession, type MetaserverSessionOptions } from '..
 import type { RequestOp } from '../../../src/meta/session-call.js';
 import { ROOT_INO, type Fh, type FsId, type Ino, type SessionId } from '../../../src/model/ids.js';
 import { S_IFREG } from '../../../src/model/inode.js';
-import type { OpId } from '../../../src/model/operation.js';
-import { createToProto } from '../../../src/wire/operation.js';
+import type { CreateSpec, OpId } from '../../../src/model/operation.js';
+import { commitToProto, createToProto } from '../../../src/wire/operation.js';
 import { FakeMetaserver } from '../../helpers/fake-metaserver.js';
 
 const opId = (number: number): OpId => ({ kind: 'client', number, step: 0 });
@@ -23,6 +23,26 @@ const create = (name: string, fh?: number): RequestOp => ({
     mayKeepSgid: false,
     exclusive: true,
     open: fh === undefined ? undefined : { fh: fh as Fh, write: true, truncate: false },
+  }),
+});
+const fileSpec: CreateSpec = {
+  mode: S_IFREG | 0o644,
+  uid: 0,
+  gid: 0,
+  mayKeepSgid: false,
+  exclusive: true,
+  open: undefined,
+};
+const commit = (ino: Ino): RequestOp => ({
+  $case: 'commitExtents',
+  value: commitToProto(ino, {
+    blocks: [],
+    chunks: [],
+    sizeAtLeast: 100,
+    mtime: undefined,
+    truncEpoch: 0,
+    timeEpoch: 0,
+    killPriv: false,
   }),
 });
 const lookup = (name: string): RequestOp => ({ $case: 'lookup', value: { parent: 1n, name: Buffer.from(name) } });
@@ -238,6 +258,39 @@ describe('MetaserverSession', () => {
     await expect(session.call(create('a'), opId(1), undefined, inoOf)).rejects.toMatchObject({ code: 'ETIMEDOUT' });
     server.answerHeld();
     await server.until(() => true);
+  });
+
+  test('a commit has no deadline: its sender would send it again', async () => {
+    server.answers = () => false;
+    const session = open({ opDeadlineMs: 20 });
+    await session.start();
+    const { ino } = server.namespace.create(1 as SessionId, ROOT_INO, Buffer.from('f'), fileSpec).attr;
+    const reply = session.call(commit(ino), opId(1), undefined, inoOf);
+    await expect(session.call(create('a'), opId(2), undefined, inoOf)).rejects.toMatchObject({ code: 'ETIMEDOUT' });
+    server.answerHeld();
+    expect(await reply).toBe(ino);
+  });
+
+  test('a commit that was given up and is sent again under its op id is executed once', async () => {
+    server.answers = () => false;
+    const session = open();
+    await session.start();
+    const { ino } = server.namespace.create(1 as SessionId, ROOT_INO, Buffer.from('f'), fileSpec).attr;
+    const abort = new AbortController();
+    let parsed = 0;
+    const given = session.call(commit(ino), opId(1), abort.signal, () => parsed++);
+    await server.until(() => server.requests.length === 1);
+    abort.abort();
+    await expect(given).rejects.toMatchObject({ code: 'EINTR' });
+    server.answers = () => true;
+    server.answerHeld();
+    // Its reply arrives after the late one; what was acknowledged until then goes with the next request.
+    await session.call({ $case: 'ping', value: {} }, undefined, undefined, () => undefined);
+    expect(parsed).toBe(1);
+    await session.call(commit(ino), opId(1), undefined, inoOf);
+    expect(server.executed).toBe(1);
+    await session.call({ $case: 'ping', value: {} }, undefined, undefined, () => undefined);
+    expect(server.acks).toEqual(['2/1/0']);
   });
 
   test('pings when idle, and learns the server clock', async () => {
