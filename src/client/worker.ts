@@ -29,6 +29,9 @@ import { probeStorage } from './probe-storage.js';
 /** Block cache of a mount whose objects are on S3; on a directory they are as near as the cache. */
 const REMOTE_CACHE_SIZE_BYTES = 10 * 1024 ** 3;
 
+/** Uploads at once: a bucket has latency to hide, a disk is kept busy by few. */
+const UPLOADS = { s3: 8, file: 4 } as const;
+
 /** How a mount ended: what the kernel connection said, and what is left in the journal, in words. */
 export interface WorkerEnd {
   readonly reason: string;
@@ -143,6 +146,8 @@ export class Worker {
   async #openData(metadata: Metadata): Promise<MountData> {
     const config = this.#config;
     const { logger, metrics } = this.#observability;
+    const { kind } = metadata.fs.storage;
+    const uploads = config.uploads ?? UPLOADS[kind];
     await this.#endEarlierSessions(metadata);
     const opened = await openFileData(
       { metadata, clock: systemClock, logger, metrics },
@@ -151,14 +156,14 @@ export class Worker {
         journalSizeBytes: config.journalSizeBytes,
         // The journal and the block cache are under the lock of the whole cache directory.
         lock: false,
-        storeOptions: { credentialsFile: config.credentials, concurrency: config.uploads + config.downloads },
+        storeOptions: { credentialsFile: config.credentials, concurrency: uploads + config.downloads },
         workers: config.ioThreads,
         writeback: config.writeback,
-        memoryCacheBytes: config.bufferSizeBytes / 2,
+        memoryCacheBytes: config.bufferSizeBytes,
         readAheadBytes: config.readAheadBytes,
-        cacheSizeBytes: config.cacheSizeBytes ?? (metadata.fs.storage.kind === 'file' ? 0 : REMOTE_CACHE_SIZE_BYTES),
+        cacheSizeBytes: config.cacheSizeBytes ?? (kind === 'file' ? 0 : REMOTE_CACHE_SIZE_BYTES),
         flushIntervalMs: config.uploadDelayMs,
-        uploadsMax: config.uploads,
+        uploadsMax: uploads,
         compaction: !config.readOnly,
         adopt: !config.readOnly,
       },

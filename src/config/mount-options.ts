@@ -6,6 +6,7 @@ const GiB = 1024 ** 3;
 /**
  * The mount options of our own, beside those of the kernel (`kernel-flags.ts`). `ro` is the kernel's flag too; it stands here because the
  * client itself must not write then. Numbers are chosen for one mount on a machine that does other work as well.
+ * `buffer_size` and `read_ahead` are sized for a mount of at most 300 MiB of resident memory, however much it writes and reads.
  */
 export const MOUNT_OPTIONS = {
   readOnly: option({
@@ -52,7 +53,8 @@ export const MOUNT_OPTIONS = {
   uploads: option({
     name: 'uploads',
     type: integer({ min: 1, max: 256 }),
-    default: 8,
+    default: undefined,
+    defaultText: '8 to S3, which has latency to hide; 4 to a directory, which fewer keep busy',
     description: 'Most uploads to the object store at once. Each holds up to one block in memory.',
   }),
   downloads: option({
@@ -70,15 +72,16 @@ export const MOUNT_OPTIONS = {
   readAheadBytes: option({
     name: 'read_ahead',
     type: size({ min: 0, max: GiB }),
-    default: 32 * MiB,
+    default: 16 * MiB,
     description:
       'Most bytes read ahead of a sequential reader; it starts smaller and grows with success. 0 turns it off.',
   }),
   bufferSizeBytes: option({
     name: 'buffer_size',
     type: size({ min: 16 * MiB }),
-    default: 128 * MiB,
-    description: 'Most memory for file content on its way to and from the object store.',
+    default: 48 * MiB,
+    description:
+      'Most memory for file content fetched from the object store, read-ahead included. What is on its way to the store comes on top: `uploads` blocks.',
   }),
   attrTimeoutMs: option({
     name: 'attr_timeout',

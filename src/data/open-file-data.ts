@@ -4,13 +4,18 @@ import type { Clock } from '../common/clock.js';
 import { errorMessage } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { MetricsRegistry } from '../common/metrics.js';
-import { nodeJournalFs } from '../journal/journal-fs.js';
+import { nodeJournalFs, type JournalFs } from '../journal/journal-fs.js';
 import { SegmentJournal } from '../journal/segment-journal.js';
 import type { Metadata } from '../meta/metadata.js';
 import type { OpenObjectStoreOptions } from '../object/open-object-store.js';
 import { BlockCache } from './block-cache/block-cache.js';
 import { MountData } from './mount-data.js';
-import { DEFAULT_DATA_OPTIONS, type MountDataOptions } from './mount-data-options.js';
+import {
+  DATA_LIMITS,
+  type MountDataLimits,
+  type MountDataOptions,
+  type MountDataSettings,
+} from './mount-data-options.js';
 import { JournalAdopter, type AdoptionReport } from './recovery/journal-adopter.js';
 import { SessionDir } from './recovery/session-dir.js';
 import type { CacheWritten, ChunkTransfer } from './transfer/chunk-transfer.js';
@@ -23,13 +28,15 @@ export interface OpenFileDataDeps {
   readonly metrics: MetricsRegistry;
   /** Instead of worker threads, which run from dist/ only: tests. */
   readonly transfer?: (cacheWritten: CacheWritten) => ChunkTransfer;
+  /** Of the journal; instead of the real one: tests. */
+  readonly journalFs?: JournalFs | undefined;
 }
 
-export interface OpenFileDataOptions extends Partial<MountDataOptions> {
+export interface OpenFileDataOptions extends MountDataSettings, Partial<MountDataLimits> {
   /** `cache_dir`: journals lie in `<fs uuid>/<session id>/`, the block cache in `<fs uuid>/blocks/`. */
   readonly cacheDir: string;
-  /** Most bytes of the journal; default 4 GiB, and never more than a quarter of what is free on its disk. */
-  readonly journalSizeBytes?: number | undefined;
+  /** Most bytes of the journal; never more than a quarter of what is free on its disk. */
+  readonly journalSizeBytes: number;
   readonly segmentBytes?: number | undefined;
   readonly storeOptions?: OpenObjectStoreOptions | undefined;
   /** Transfer threads. */
@@ -50,18 +57,16 @@ export interface OpenedFileData {
   readonly close: () => Promise<void>;
 }
 
-const JOURNAL_DEFAULT_BYTES = 4 * 1024 ** 3;
 const SEGMENT_MAX_BYTES = 64 << 20;
 /** A record of the longest write fits twice. */
 const SEGMENT_MIN_BYTES = 4 << 20;
 const CACHED_RANDOM_FETCH_BYTES = 256 << 10;
-const FILE_UPLOADS_MAX = 4;
 const INLINE_FRAMES_MAX = 4;
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 /** Opens journal, transfer threads, block cache and data path, and adopts what ended sessions of the same filesystem left. */
 export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOptions): Promise<OpenedFileData> {
-  const { metadata, clock, metrics } = deps;
+  const { metadata, clock, metrics, journalFs = nodeJournalFs } = deps;
   const logger = deps.logger.child('data');
   const base = path.join(opts.cacheDir, metadata.fs.uuid);
   const dir = new SessionDir(base, metadata.sessionId);
@@ -69,7 +74,7 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
   await fs.promises.mkdir(dir.path, { recursive: true, mode: 0o700 });
   const size = journalSize(opts, dir.path);
   const journal = await SegmentJournal.open(
-    { logger: logger.child('journal'), metrics },
+    { logger: logger.child('journal'), metrics, fs: journalFs },
     {
       dir: dir.path,
       name: 'data',
@@ -79,7 +84,7 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
       ...(opts.lock === undefined ? {} : { lock: opts.lock }),
     },
   );
-  const settings = settingsOf(opts, metadata.fs.storage.kind);
+  const settings = settingsOf(opts);
   let data: MountData | undefined;
   let transfer: ChunkTransfer | undefined;
   let blockCache: BlockCache | undefined;
@@ -88,7 +93,13 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
     await transfer?.close();
     await blockCache?.close();
     const nothingLeft = journal.usedBytes === 0;
-    await journal.close();
+    try {
+      await journal.close();
+    } catch (error) {
+      // That its disk failed matters only to what is in it.
+      if (!nothingLeft) throw error;
+      logger.warn('an empty journal was not closed cleanly', { error: errorMessage(error) });
+    }
     if (nothingLeft) await dir.remove();
     else await dir.markClosed();
   };
@@ -106,7 +117,7 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
     data = new MountData({ metadata, journal, transfer, blockCache, clock, logger, metrics }, settings);
     data.start();
     const adopter = new JournalAdopter(
-      { metadata, adopter: data, fs: nodeJournalFs, clock, logger: logger.child('recovery'), bootId },
+      { metadata, adopter: data, fs: journalFs, clock, logger: logger.child('recovery'), bootId },
       { capacityBytes: size.capacityBytes - size.segmentBytes, sessionEndMs: opts.sessionEndMs ?? 60_000 },
     );
     const adopted = opts.adopt === false ? [] : await adoptAll(adopter, base, dir, logger);
@@ -137,13 +148,24 @@ async function adoptAll(
   return reports;
 }
 
-/** Defaults that depend on the store: a disk is kept busy by few uploads, a bucket has latency to hide. */
-function settingsOf(opts: OpenFileDataOptions, storage: 'file' | 's3'): MountDataOptions {
-  const given = Object.fromEntries(Object.entries(opts).filter(([, value]) => value !== undefined));
-  const uploadsMax = storage === 'file' ? FILE_UPLOADS_MAX : DEFAULT_DATA_OPTIONS.uploadsMax;
-  const settings: MountDataOptions = { ...DEFAULT_DATA_OPTIONS, uploadsMax, ...given };
-  if (settings.cacheSizeBytes === 0 || opts.randomFetchBytes !== undefined) return settings;
-  return { ...settings, randomFetchBytes: CACHED_RANDOM_FETCH_BYTES };
+function settingsOf(opts: OpenFileDataOptions): MountDataOptions {
+  // A block cache is filled by what is fetched: larger pieces make fewer files.
+  const randomFetchBytes = opts.cacheSizeBytes > 0 ? CACHED_RANDOM_FETCH_BYTES : DATA_LIMITS.randomFetchBytes;
+  return {
+    writeback: opts.writeback,
+    memoryCacheBytes: opts.memoryCacheBytes,
+    readAheadBytes: opts.readAheadBytes,
+    cacheSizeBytes: opts.cacheSizeBytes,
+    flushIntervalMs: opts.flushIntervalMs,
+    uploadsMax: opts.uploadsMax,
+    compaction: opts.compaction,
+    randomFetchBytes: opts.randomFetchBytes ?? randomFetchBytes,
+    cacheFilesMax: opts.cacheFilesMax ?? DATA_LIMITS.cacheFilesMax,
+    dirtyExtentsMax: opts.dirtyExtentsMax ?? DATA_LIMITS.dirtyExtentsMax,
+    scatteredBytes: opts.scatteredBytes ?? DATA_LIMITS.scatteredBytes,
+    reserveAheadBytes: opts.reserveAheadBytes ?? DATA_LIMITS.reserveAheadBytes,
+    extentsMax: opts.extentsMax ?? DATA_LIMITS.extentsMax,
+  };
 }
 
 function startThreads(
@@ -170,7 +192,7 @@ function journalSize(
   dir: string,
 ): { readonly capacityBytes: number; readonly segmentBytes: number } {
   const { bavail, bsize } = fs.statfsSync(dir);
-  const wanted = Math.min(opts.journalSizeBytes ?? JOURNAL_DEFAULT_BYTES, Math.floor((bavail * bsize) / 4));
+  const wanted = Math.min(opts.journalSizeBytes, Math.floor((bavail * bsize) / 4));
   // Small segments in a small journal, so that one old record does not hold much of it.
   const fitting = Math.min(SEGMENT_MAX_BYTES, 2 ** Math.floor(Math.log2(Math.max(1, wanted / 8))));
   const segmentBytes = opts.segmentBytes ?? Math.max(SEGMENT_MIN_BYTES, fitting);

@@ -1,14 +1,17 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { must } from '../../../src/common/assert.js';
 import { systemClock } from '../../../src/common/clock.js';
 import { FsError, nodeErrorCode } from '../../../src/common/fs-error.js';
+import { interruptible } from '../../../src/common/interruptible.js';
 import { silentLogger } from '../../../src/common/logger.js';
 import { noMetrics } from '../../../src/common/metrics.js';
 import type { WriteOptions } from '../../../src/data/file-data.js';
 import type { MountData } from '../../../src/data/mount-data.js';
 import { openFileData, type OpenedFileData, type OpenFileDataOptions } from '../../../src/data/open-file-data.js';
 import { ChunkMover } from '../../../src/data/transfer/chunk-mover.js';
+import { nodeJournalFs, type JournalFs } from '../../../src/journal/journal-fs.js';
 import type { Metadata } from '../../../src/meta/metadata.js';
 import { ROOT_INO, type Fh, type Ino } from '../../../src/model/ids.js';
 import { S_IFREG, type InodeAttr } from '../../../src/model/inode.js';
@@ -43,7 +46,7 @@ export class ControlledStore implements ObjectStore {
 
   async put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
     this.puts++;
-    await this.beforePut(key);
+    await interruptible(this.beforePut(key), signal);
     if (this.dead) return never();
     await this.inner.put(key, body, signal);
     if (this.dead) return never();
@@ -82,12 +85,15 @@ export class DataHarness {
   readonly objects = new MemoryStore();
   readonly #options: HarnessOptions;
   readonly #root: string;
+  readonly #gauges = new Map<string, () => number>();
   #generation = 0;
   #clones = 0;
   /** So many replies to commits that were executed get lost. */
   repliesLost = 0;
   /** Called before each metadata operation. */
   before: (op: string) => void | Promise<void> = () => undefined;
+  /** From now on the journal's disk takes nothing; it can still be read. */
+  journalBroken = false;
   metadata!: MemoryMetadata;
   store!: ControlledStore;
   opened!: OpenedFileData;
@@ -104,6 +110,24 @@ export class DataHarness {
     const harness = new DataHarness(options);
     await harness.start();
     return harness;
+  }
+
+  /** The real one until {@link journalBroken}. */
+  readonly journalFs: JournalFs = {
+    ...nodeJournalFs,
+    write: (fd, buffer, position) => nodeJournalFs.write(this.#writable(fd), buffer, position),
+    writev: (fd, buffers, position) => nodeJournalFs.writev(this.#writable(fd), buffers, position),
+    sync: async (fd) => nodeJournalFs.sync(this.#writable(fd)),
+  };
+
+  #writable(fd: number): number {
+    if (this.journalBroken) throw Object.assign(new Error('EIO: i/o error, write'), { code: 'EIO' });
+    return fd;
+  }
+
+  /** A metric of the mount that runs. */
+  gauge(name: string): number {
+    return must(this.#gauges.get(name), name)();
   }
 
   get data(): MountData {
@@ -127,7 +151,8 @@ export class DataHarness {
         metadata: mortal(metadata, store, () => this.repliesLost-- > 0),
         clock: systemClock,
         logger: silentLogger,
-        metrics: noMetrics,
+        metrics: { ...noMetrics, gauge: ({ name }, read) => this.#gauges.set(name, read) },
+        journalFs: this.journalFs,
         transfer: (cacheWritten) => new ChunkMover({ store, logger: silentLogger, cacheWritten }),
       },
       {
@@ -135,6 +160,11 @@ export class DataHarness {
         journalSizeBytes: 16 * SEGMENT,
         segmentBytes: SEGMENT,
         lock: false,
+        writeback: false,
+        memoryCacheBytes: 48 << 20,
+        readAheadBytes: 16 << 20,
+        cacheSizeBytes: 0,
+        uploadsMax: 8,
         compaction: false,
         flushIntervalMs: 60_000,
         ...this.#options.data,
