@@ -1,3 +1,5 @@
+import { errorMessage, FsError } from '../common/fs-error.js';
+
 /**
  * What went wrong inside the data path.
  * - `corrupt`: stored bytes do not check: a chunk, or a journal record that should be uploaded.
@@ -24,7 +26,7 @@ export interface DataErrorOptions extends ErrorOptions {
   readonly noSpace?: boolean;
 }
 
-/** The error of the data path; `mount-data.ts` turns it into the errno that an application sees. */
+/** The error of the data path; {@link fsErrorOf} turns it into the errno that an application sees. */
 export class DataError extends Error {
   override readonly name = 'DataError';
   readonly code: DataErrorCode;
@@ -51,4 +53,26 @@ export class DataError extends Error {
 /** True for a {@link DataError}, optionally of one of the given codes. */
 export function isDataError(error: unknown, ...codes: readonly DataErrorCode[]): error is DataError {
   return error instanceof DataError && (codes.length === 0 || codes.includes(error.code));
+}
+
+/** What an application is told of a failure of the data path or the journal; `doing` says what failed. */
+export function fsErrorOf(error: unknown, doing: string): FsError {
+  if (error instanceof FsError) return error;
+  return new FsError(errnoOf(error), `${doing}: ${errorMessage(error)}`, { cause: error });
+}
+
+/** A full store is the one failure that an application can do something about; all others mean that data cannot be read or written. */
+function errnoOf(error: unknown): 'ENOSPC' | 'EIO' {
+  if (!isDataError(error)) return 'EIO';
+  switch (error.code) {
+    case 'store':
+      return error.noSpace ? 'ENOSPC' : 'EIO';
+    case 'corrupt':
+    case 'missing':
+    case 'cache-miss':
+    case 'worker':
+    case 'record':
+    case 'closed':
+      return 'EIO';
+  }
 }

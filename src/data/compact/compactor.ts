@@ -1,5 +1,6 @@
 import type { Clock } from '../../common/clock.js';
 import { errorMessage } from '../../common/fs-error.js';
+import { interruptible } from '../../common/interruptible.js';
 import type { Logger } from '../../common/logger.js';
 import type { Counter, MetricsRegistry } from '../../common/metrics.js';
 import type { Metadata } from '../../meta/metadata.js';
@@ -34,7 +35,7 @@ const PAUSE_FACTOR = 3;
 
 /**
  * Rewrites blocks that are read from too many pieces, or whose chunks are mostly garbage, as one chunk each: in the background, when the mount is idle, one at a time. The swap
- * holds only if the extents it read are still there, so no lock is needed; a failure leaves an unreferenced object, which the server collects.
+ * holds only if the extents it read are still there, so no lock is needed; a failure leaves an unreferenced object, left for a collection by chunk-id range, which is not built yet.
  */
 export class Compactor {
   readonly #deps: CompactorDeps;
@@ -67,14 +68,15 @@ export class Compactor {
   /** Rewrites one block now; false when there was nothing to gain, or it was changed meanwhile. */
   async compactBlock(ino: Ino, block: number): Promise<boolean> {
     const { metadata, transfer, table } = this.#deps;
-    const map = await metadata.readExtents(ino, block, 1, this.#closing.signal);
+    const { signal } = this.#closing;
+    const map = await metadata.readExtents(ino, block, 1, signal);
     const extents = map.blocks.find((candidate) => candidate.block === block)?.extents ?? [];
     if (!worthwhile(extents) && extents.length < 2) return false;
-    const payload = await this.#read(extents);
-    const chunkId = await metadata.allocateChunkId(this.#closing.signal);
+    const payload = await interruptible(this.#read(extents), signal);
+    const chunkId = await metadata.allocateChunkId(signal);
     const key = chunkKey(metadata.fs.id, chunkId);
-    await transfer.put({ key, chunkId, payloadBytes: payload.length, source: { kind: 'bytes', payload } });
-    const swapped = await metadata.swapExtents({ opId: metadata.clientOpId() }, ino, {
+    await transfer.put({ key, chunkId, payloadBytes: payload.length, source: { kind: 'bytes', payload } }, signal);
+    const swapped = await metadata.swapExtents({ opId: metadata.clientOpId(), signal }, ino, {
       expected: [{ block, extents }],
       replacement: [{ block, extents: replacement(extents, chunkId) }],
       chunks: [{ chunkId, size: payload.length }],
@@ -84,6 +86,7 @@ export class Compactor {
     return swapped;
   }
 
+  /** A rewrite under way is given up, whatever it waits for: its outcome matters to no one. */
   async close(): Promise<void> {
     this.#closing.abort();
     await this.#loop;
@@ -101,7 +104,8 @@ export class Compactor {
       try {
         await this.compactBlock(next.ino, next.block);
       } catch (error) {
-        logger.info('a block was not compacted', { ...next, error: errorMessage(error) });
+        if (!this.#closing.signal.aborted)
+          logger.info('a block was not compacted', { ...next, error: errorMessage(error) });
       }
       pauseMs = Math.max(TICK_MS / 10, PAUSE_FACTOR * (clock.monotonicMs() - begun));
     }

@@ -7,7 +7,7 @@ import type { Metadata } from '../../meta/metadata.js';
 import { chunkKey } from '../../model/chunk-key.js';
 import type { Extent } from '../../model/extent.js';
 import type { Ino } from '../../model/ids.js';
-import { isDataError } from '../data-error.js';
+import { DataError, fsErrorOf, isDataError } from '../data-error.js';
 import type { InodeState } from '../inode-state.js';
 import type { DirtyPiece } from '../write/dirty-overlay.js';
 import type { ChunkCache } from './chunk-cache.js';
@@ -142,9 +142,10 @@ export class Reader {
   }
 
   #toFsError(error: unknown, state: InodeState): FsError {
-    if (error instanceof FsError) return error;
-    this.#deps.logger.error('a read failed', { ino: state.ino, error: errorMessage(error) });
-    return new FsError('EIO', errorMessage(error), { cause: error });
+    if (!(error instanceof FsError)) {
+      this.#deps.logger.error('a read failed', { ino: state.ino, error: errorMessage(error) });
+    }
+    return fsErrorOf(error, 'read');
   }
 
   #known(state: InodeState, start: number, end: number): boolean {
@@ -202,7 +203,7 @@ export class Reader {
     try {
       return this.#deps.journal.read(piece.record.ref, piece.recordOffset + from - piece.start, to - from);
     } catch (error) {
-      throw new FsError('EIO', `journal: ${errorMessage(error)}`, { cause: error });
+      throw fsErrorOf(error, 'journal');
     }
   }
 
@@ -325,5 +326,5 @@ function checkLength(views: readonly Uint8Array[], length: number, extent: Exten
   const key = chunkKey(deps.metadata.fs.id, extent.chunkId);
   deps.logger.error('an object is shorter than it should be', { key });
   deps.cache.drop(extent.chunkId);
-  throw new FsError('EIO', `object ${key} is shorter than it should be`);
+  throw fsErrorOf(new DataError('corrupt', `object ${key} is shorter than it should be`), 'read');
 }

@@ -1,6 +1,6 @@
 import { backoffMs } from '../../common/backoff.js';
 import type { Clock } from '../../common/clock.js';
-import { FsError, isFsError } from '../../common/fs-error.js';
+import { isFsError } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
 import { DirLock } from '../../journal/dir-lock.js';
 import { isJournalError } from '../../journal/journal-error.js';
@@ -10,7 +10,7 @@ import { checkRecordTrailer, RECORD_TRAILER_BYTES } from '../../journal/segment-
 import type { AdoptCheck, Metadata } from '../../meta/metadata.js';
 import type { Ino, SessionId } from '../../model/ids.js';
 import type { InodeAttr } from '../../model/inode.js';
-import { DataError } from '../data-error.js';
+import { DataError, fsErrorOf } from '../data-error.js';
 import type { DirtyPiece } from '../write/dirty-overlay.js';
 import type { AdoptedWrite } from './adopt-writes.js';
 import { changeOf, ReplayState, type ReplayedInode } from './replay-state.js';
@@ -186,6 +186,7 @@ export class JournalAdopter {
     report: AdoptionReport,
   ): Promise<boolean> {
     const { ino } = inode;
+    if (inode.overlay.pieceCount === 0) return this.#takeKillPriv(session, inode, whole, report);
     const verdicts = new Map<number, AdoptCheck>();
     const pieces: DirtyPiece[] = [];
     for (const piece of sortedPieces(inode)) {
@@ -228,6 +229,29 @@ export class JournalAdopter {
     return true;
   }
 
+  /** All that is left of the inode is that a write of it removes its privileges: nothing later would carry that. */
+  async #takeKillPriv(
+    session: SessionId,
+    inode: ReplayedInode,
+    whole: boolean,
+    report: AdoptionReport,
+  ): Promise<boolean> {
+    const { metadata, logger } = this.#deps;
+    const { ino, change } = inode;
+    const { attr, foreignChange } = await this.#whenEnded(() => metadata.adoptCheck(session, ino, change));
+    if (attr === undefined) return false;
+    if (foreignChange || (!whole && attr.change > change)) {
+      logger.info('privileges that a write of an ended session removes are left: the file was changed since', {
+        session,
+        ino,
+      });
+      return false;
+    }
+    await metadata.setattr({ opId: metadata.clientOpId() }, ino, { killPriv: true });
+    report.adoptedInodes++;
+    return true;
+  }
+
   async *#writes(
     inode: ReplayedInode,
     pieces: readonly DirtyPiece[],
@@ -264,7 +288,7 @@ export class JournalAdopter {
         return await ask();
       } catch (error) {
         if (!isFsError(error, 'EBUSY', 'EAGAIN', 'ETIMEDOUT') || clock.monotonicMs() > deadline) {
-          throw error instanceof FsError ? error : new FsError('EIO', 'adoption', { cause: error });
+          throw fsErrorOf(error, 'adoption');
         }
         await clock.sleep(backoffMs(attempt, BACKOFF));
       }

@@ -5,7 +5,7 @@ import type { Logger } from '../../common/logger.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Metadata } from '../../meta/metadata.js';
 import { chunkKey } from '../../model/chunk-key.js';
-import { DataError, isDataError } from '../data-error.js';
+import { DataError, fsErrorOf, isDataError } from '../data-error.js';
 import type { ChunkId } from '../../model/ids.js';
 import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
@@ -278,7 +278,7 @@ export class Uploader implements UploadTrigger {
       attempt: batch.attempts,
       error: errorMessage(error),
     });
-    if (lasting) state.fail(uploadError(error));
+    if (lasting) state.fail(fsErrorOf(error, 'upload'));
     await this.#sleep(batch, backoffMs(batch.attempts - 1, BACKOFF));
     if (this.#closing.signal.aborted) return;
     batch.state = 'queued';
@@ -298,13 +298,6 @@ export class Uploader implements UploadTrigger {
       this.#sleeping.delete(batch);
     }
   }
-}
-
-/** What fsync and close report for a failed upload. */
-export function uploadError(error: unknown): FsError {
-  if (error instanceof FsError) return error;
-  const code = isDataError(error) && error.noSpace ? 'ENOSPC' : 'EIO';
-  return new FsError(code, `upload: ${errorMessage(error)}`, { cause: error });
 }
 
 function rethrowInterrupt(error: unknown): void {
