@@ -10,6 +10,7 @@ import type { ExtentMap, Metadata, OpContext, SetAttr } from '../meta/metadata.j
 import type { Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import type { BlockCache } from './block-cache/block-cache.js';
+import { fsErrorOf } from './data-error.js';
 import { Compactor } from './compact/compactor.js';
 import type { FileData, WriteOptions } from './file-data.js';
 import type { InodeState } from './inode-state.js';
@@ -126,7 +127,7 @@ export class MountData implements FileData {
       },
       { dirtyExtentsMax: opts.dirtyExtentsMax, recordBytesMax: RECORD_BYTES_MAX },
     );
-    this.#attrs = new AttrChanger({ table, ledger, metadata, logger, settled });
+    this.#attrs = new AttrChanger({ table, ledger, metadata, settled });
     const fetcher = new FrameFetcher({ transfer, cache: deps.blockCache, fsId: metadata.fs.id, logger });
     this.#chunks = new ChunkCache((chunkId, start, end) => fetcher.fetch(chunkId, start, end), {
       bytesMax: opts.memoryCacheBytes,
@@ -209,8 +210,7 @@ export class MountData implements FileData {
       try {
         await interruptible(this.#ledger.sync(), signal);
       } catch (error) {
-        if (error instanceof FsError) throw error;
-        throw new FsError('EIO', 'the journal cannot be synced', { cause: error });
+        throw fsErrorOf(error, 'the journal cannot be synced');
       }
     } else if (state?.dirty === true) {
       await this.#uploader.flush(state, signal);

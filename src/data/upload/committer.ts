@@ -7,6 +7,7 @@ import type { Journal, RecordRef } from '../../journal/journal.js';
 import type { Metadata, OpId } from '../../meta/metadata.js';
 import type { InodeAttr } from '../../model/inode.js';
 import type { CommitSpec } from '../../model/operation.js';
+import { fsErrorOf } from '../data-error.js';
 import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
 import type { JournalLedger } from '../write/journal-ledger.js';
@@ -40,14 +41,17 @@ const BATCHES_MAX = 16;
 const EXTENTS_MAX = 4096;
 /** From so many tombstones of an inode on, the next one says up to where everything is over, so that it replaces them. */
 const TOMBSTONES_MAX = 16;
-/** The server could not be reached, or did not answer: the same operation is sent again. */
+/** The server could not be reached, or did not answer, or refused for the moment: the same operation is sent again. */
 const TRANSIENT = ['ETIMEDOUT', 'ECONNREFUSED', 'EHOSTUNREACH', 'ENOTCONN', 'ECONNABORTED', 'EAGAIN', 'EINTR'] as const;
+/** Errors after which it is not known whether the server has executed the operation. */
+const UNKNOWN_OUTCOME = [...TRANSIENT, 'ESHUTDOWN', 'EIO'] as const;
 
 /**
  * Commits stored chunks, one inode's in the order in which they were packed, what has gathered in one operation. Under the inode's lock: journal the intent, send
  * (again and again while the server is away: the op id makes that safe), journal the outcome, then let the overlay and the journal's records go.
  *
- * The intent is written when the chunk is stored already and says exactly what the operation says; after a crash, chunks that no commit names are the server's garbage.
+ * The intent is written when the chunk is stored already and says exactly what the operation says; after a crash, chunks that no commit
+ * names are left for a collection by chunk-id range, which is not built yet.
  */
 export class Committer {
   readonly #deps: CommitterDeps;
@@ -123,7 +127,7 @@ export class Committer {
           return;
         }
         logger.error('commit failed, it will be tried again', { ino: state.ino, error: errorMessage(error) });
-        state.fail(error instanceof FsError ? error : new FsError('EIO', errorMessage(error), { cause: error }));
+        state.fail(fsErrorOf(error, 'commit'));
         await clock.sleep(backoffMs(state.commitFailures++, BACKOFF), this.#closing.signal).catch(() => undefined);
       }
     }
@@ -132,7 +136,7 @@ export class Committer {
   /** REQUIRES: the inode's lock is held. */
   async #commit(state: InodeState): Promise<void> {
     const batches = this.#take(state);
-    const { metadata, journal, ledger } = this.#deps;
+    const { metadata, ledger } = this.#deps;
     const plan = planCommit(state, batches, metadata.fs.blockSizeBytes);
     if (plan.blocks.length === 0 && state.killPrivAt === 0) {
       this.#finish(state, batches);
@@ -149,7 +153,7 @@ export class Committer {
     try {
       attr = await this.#send(state, opId, this.#spec(state, plan, batches));
     } catch (error) {
-      if (intent !== undefined) ledger.bury(state.ino, intent, { covers: plan.covers, through: 0 });
+      if (intent !== undefined) this.#endIntent(state, plan, intent, error);
       if (isFsError(error, 'ENOENT')) this.#drop(state, batches);
       else if (isFsError(error, 'ESTALE')) this.#putAgain(state, batches, error);
       else throw error;
@@ -166,11 +170,16 @@ export class Committer {
     const ended = this.#journalCommitted(state, plan, batches, attr);
     this.#finish(state, batches);
     // The reserved slice is full: what the commit released makes room.
-    if (!ended) {
-      await journal.waitForSpace(0, this.#closing.signal);
-      this.#journalCommitted(state, plan, [], attr);
-    }
+    if (!ended) await this.#journalCommittedLater(state, plan, attr);
     if (intent !== undefined) ledger.release(intent);
+  }
+
+  /** A commit that was refused needs no intent, and its next attempt writes another; after one that may be executed the record tells recovery what to ask the server. */
+  #endIntent(state: InodeState, plan: CommitPlan, intent: RecordRef, error: unknown): void {
+    const { ledger } = this.#deps;
+    const refused = error instanceof FsError && !isFsError(error, ...UNKNOWN_OUTCOME);
+    if (refused) ledger.release(intent);
+    else ledger.bury(state.ino, intent, { covers: plan.covers, through: 0 });
   }
 
   /** The stored batches at the front that one operation can carry. */
@@ -201,7 +210,7 @@ export class Committer {
     };
   }
 
-  /** Undefined when there is no room even for it: the commit goes without, and a crash in the middle would only upload the same again. */
+  /** Undefined when the journal cannot take it: the commit goes without, and a crash in the middle would only upload the same again. */
   #journalIntent(state: InodeState, plan: CommitPlan): RecordRef | undefined {
     const { ledger, metadata } = this.#deps;
     const { header, payload } = encodeIntent({
@@ -210,13 +219,7 @@ export class Committer {
       chunkIds: plan.chunks.map(({ chunkId }) => chunkId),
       ranges: plan.ranges,
     });
-    try {
-      return ledger.appendNote(INTENT_KIND, header, payload);
-    } catch (error) {
-      if (!isJournalError(error, 'full')) throw error;
-      this.#deps.logger.debug('no room to journal a commit intent');
-      return undefined;
-    }
+    return ledger.tryNote(INTENT_KIND, header, payload);
   }
 
   async #send(state: InodeState, opId: OpId, spec: CommitSpec): Promise<InodeAttr> {
@@ -232,7 +235,17 @@ export class Committer {
     }
   }
 
-  /** False when there is no room for it. */
+  async #journalCommittedLater(state: InodeState, plan: CommitPlan, attr: InodeAttr): Promise<void> {
+    const { journal, ledger } = this.#deps;
+    try {
+      await journal.waitForSpace(0, this.#closing.signal);
+    } catch (error) {
+      if (!ledger.maySpare(error)) throw error;
+    }
+    this.#journalCommitted(state, plan, [], attr);
+  }
+
+  /** False when there is no room for it. Where a failed journal is spared it is not written: recovery would upload the same again. */
   #journalCommitted(state: InodeState, plan: CommitPlan, batches: readonly Batch[], attr: InodeAttr): boolean {
     const { ledger } = this.#deps;
     const through = this.#through(state, batches);
@@ -243,8 +256,9 @@ export class Committer {
       ledger.bury(state.ino, ref, { covers: plan.covers, through });
       return true;
     } catch (error) {
-      if (!isJournalError(error, 'full')) throw error;
-      return false;
+      if (isJournalError(error, 'full')) return false;
+      if (!ledger.maySpare(error)) throw error;
+      return true;
     }
   }
 

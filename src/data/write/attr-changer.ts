@@ -1,6 +1,4 @@
 import { isFsError } from '../../common/fs-error.js';
-import type { Logger } from '../../common/logger.js';
-import { isJournalError } from '../../journal/journal-error.js';
 import type { RecordRef } from '../../journal/journal.js';
 import type { Metadata, OpContext, SetAttr } from '../../meta/metadata.js';
 import type { Ino } from '../../model/ids.js';
@@ -14,10 +12,11 @@ export interface AttrChangerDeps {
   readonly table: InodeTable;
   readonly ledger: JournalLedger;
   readonly metadata: Metadata;
-  readonly logger: Logger;
   /** The inode may be forgotten, its overlay shrank. */
   readonly settled: (state: InodeState) => void;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /**
  * setattr in order with the inode's writes and commits. New writes wait for it, the lock keeps commits away; it is journaled before it is sent, so that recovery does not bring
@@ -95,7 +94,8 @@ export class AttrChanger {
       size: change.size,
       setsMode,
     });
-    return this.#append(SETATTR_KIND, header);
+    // Without room it goes unjournaled: the server clips by truncate epoch all the same.
+    return ledger.tryNote(SETATTR_KIND, header, NOTHING);
   }
 
   #journalEnd(state: InodeState, begin: RecordRef, change: SetAttr, outcome: InodeAttr | 'unknown' | undefined): void {
@@ -106,7 +106,7 @@ export class AttrChanger {
       ledger.bury(state.ino, begin, { covers, through: 0 });
       return;
     }
-    const done = this.#append(
+    const done = ledger.tryNote(
       SETATTR_DONE_KIND,
       encodeSetattrDone({
         ino: state.ino,
@@ -116,6 +116,7 @@ export class AttrChanger {
         size: change.size,
         setsMode: change.mode !== undefined,
       }),
+      NOTHING,
     );
     if (done === undefined) {
       ledger.bury(state.ino, begin, { covers, through: 0 });
@@ -124,16 +125,5 @@ export class AttrChanger {
     ledger.release(begin);
     // Not applied: it ends nothing, but the record that announced it may be replayed as long as its segment is there; both go together.
     ledger.bury(state.ino, done, { covers, through: 0 });
-  }
-
-  /** Without room it goes unjournaled: the server clips by truncate epoch all the same. */
-  #append(kind: number, header: Uint8Array): RecordRef | undefined {
-    try {
-      return this.#deps.ledger.appendNote(kind, header, new Uint8Array(0));
-    } catch (error) {
-      if (!isJournalError(error, 'full')) throw error;
-      this.#deps.logger.debug('no room to journal a setattr');
-      return undefined;
-    }
   }
 }

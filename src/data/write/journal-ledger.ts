@@ -1,6 +1,7 @@
 import { must } from '../../common/assert.js';
 import { errorMessage } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
+import { isJournalError } from '../../journal/journal-error.js';
 import type { Journal, RecordRef } from '../../journal/journal.js';
 import type { Ino } from '../../model/ids.js';
 
@@ -78,6 +79,25 @@ export class JournalLedger {
     const ref = this.#journal.append(kind, header, payload, { reserved: true });
     this.#retain(ref);
     return ref;
+  }
+
+  /** As {@link appendNote}, for a note that may be missing; undefined when there is no room for it, or the failed journal is spared. */
+  tryNote(kind: number, header: Uint8Array, payload: Uint8Array): RecordRef | undefined {
+    try {
+      return this.appendNote(kind, header, payload);
+    } catch (error) {
+      if (!isJournalError(error, 'full') && !this.maySpare(error)) throw error;
+      this.#logger.debug('a note is not journaled', { kind, error: errorMessage(error) });
+      return undefined;
+    }
+  }
+
+  /**
+   * True when what failed is the journal's disk and no fsync rests on it (no write-back): what is dirty can still be read from the journal's pages and is committed without
+   * notes; at worst, recovery commits it again.
+   */
+  maySpare(error: unknown): boolean {
+    return !this.#opts.releaseAfterSync && isJournalError(error, 'io');
   }
 
   /** The record is not needed any more: all of a write is committed or overwritten, a note has its outcome. */

@@ -72,30 +72,37 @@ export class Reservation {
     this.#reserved = Math.max(0, this.#reserved - taken);
   }
 
-  /** Asks the server for room for `bytes` more; {@link covers} tells whether it was granted. */
-  async grow(bytes: number): Promise<void> {
+  /**
+   * Asks the server for room for `bytes` more. False when it granted less than that; true is no promise that {@link covers} agrees afterwards, for other writers take from
+   * the same grant.
+   */
+  async grow(bytes: number): Promise<boolean> {
     while (this.#asking !== undefined) await this.#asking;
-    if (this.#unlimited || (bytes > 0 && this.#reserved >= this.#need(bytes))) return;
-    const wanted = this.#need(bytes) + this.#opts.aheadBytes;
-    const asking = this.#ask(wanted);
+    if (this.#unlimited || (bytes > 0 && this.#reserved >= this.#need(bytes))) return true;
+    const need = this.#need(bytes);
+    const asking = this.#ask(need + this.#opts.aheadBytes);
     // Those who wait for it ask again themselves; its failure is this caller's.
     this.#asking = asking
-      .catch(() => undefined)
+      .then(
+        () => undefined,
+        () => undefined,
+      )
       .finally(() => {
         this.#asking = undefined;
       });
-    await asking;
+    return (await asking) >= need;
   }
 
-  async #ask(wanted: number): Promise<void> {
+  async #ask(wanted: number): Promise<number> {
     const spentBefore = this.#spent;
     const granted = await this.#metadata.reserve(wanted);
     if (granted >= UNLIMITED_BYTES) {
       this.#unlimited = true;
-      return;
+      return granted;
     }
     this.#reserved = Math.max(0, granted - (this.#spent - spentBefore));
     if (granted < wanted) this.#scarceUntilMs = this.#nowMs() + SCARCE_MS;
+    return granted;
   }
 
   #need(bytes: number): number {

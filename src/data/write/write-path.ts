@@ -7,6 +7,7 @@ import type { Journal } from '../../journal/journal.js';
 import type { Metadata } from '../../meta/metadata.js';
 import type { Ino } from '../../model/ids.js';
 import { FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
+import { fsErrorOf } from '../data-error.js';
 import type { WriteOptions } from '../file-data.js';
 import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
@@ -131,7 +132,7 @@ export class WritePath {
       record = { ref, mtime, truncEpoch: attr.truncEpoch, timeEpoch: attr.timeEpoch, live: payload.length };
     } catch (error) {
       if (isJournalError(error, 'full')) return 'journal';
-      throw new FsError('EIO', 'the journal cannot be written', { cause: error });
+      throw fsErrorOf(error, 'the journal cannot be written');
     }
     state.overlay.insert(start, end, record);
     if (end > state.size) state.size = end;
@@ -153,7 +154,9 @@ export class WritePath {
   async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
     const { signal } = options;
     let release: (() => void) | undefined;
-    let refusals = 0;
+    /** Grants that were too small; one that others have used up meanwhile says nothing of the filesystem. */
+    let shortGrants = 0;
+    let settled = false;
     try {
       for (;;) {
         if (signal?.aborted === true) throw new FsError('EINTR');
@@ -172,10 +175,13 @@ export class WritePath {
             release = await this.#takeTurn(signal);
             break;
           case 'reservation':
-            if (++refusals > 2) throw new FsError('ENOSPC', 'the filesystem is full');
+            if (shortGrants > 1) throw new FsError('ENOSPC', 'the filesystem is full');
             // A commit that overwrites gives back what was counted for it.
-            if (refusals === 2) await this.#deps.uploads.settle(signal);
-            await interruptible(this.#deps.reservation.grow(data.length), signal);
+            if (shortGrants > 0 && !settled) {
+              await this.#deps.uploads.settle(signal);
+              settled = true;
+            }
+            if (!(await interruptible(this.#deps.reservation.grow(data.length), signal))) shortGrants++;
             break;
           case 'extents':
           case 'journal':
@@ -217,7 +223,7 @@ export class WritePath {
       await journal.waitForSpace(bytes, signal);
     } catch (error) {
       if (signal?.aborted === true) throw new FsError('EINTR', undefined, { cause: error });
-      throw new FsError('EIO', 'the journal cannot be written', { cause: error });
+      throw fsErrorOf(error, 'the journal cannot be written');
     }
   }
 

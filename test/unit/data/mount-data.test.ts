@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { FsError } from '../../../src/common/fs-error.js';
-import { ROOT_INO, type Fh } from '../../../src/model/ids.js';
+import { ROOT_INO, type Fh, type Ino } from '../../../src/model/ids.js';
 import { ObjectError } from '../../../src/object/object-error.js';
 import { BLOCK, DataHarness, SEGMENT, bytes, type HarnessOptions } from './data-harness.js';
 
@@ -181,6 +181,57 @@ describe('MountData', () => {
     expect(h.namespace.attr(ino)).toMatchObject({ size: 100, change: 2 });
   });
 
+  test('commits that are refused again and again leave no intents in the journal', async () => {
+    await open();
+    const inos = [await h.create('a'), await h.create('b'), await h.create('c'), await h.create('d')];
+    for (const ino of inos) for (let i = 0; i < 4000; i++) await h.write(ino, i * 16, Buffer.from('x'));
+    const used = h.gauge('journal_used_bytes');
+    let commits = 0;
+    const growth = new Promise<number>((resolve) => {
+      h.before = (op) => {
+        if (op !== 'commitExtents') return;
+        if (++commits <= 12) throw new FsError('ENOSPC');
+        resolve(h.gauge('journal_used_bytes') - used);
+      };
+    });
+    for (const ino of inos) await expect(h.data.fsync(ino)).rejects.toMatchObject({ code: 'ENOSPC' });
+    // An intent is more than a third of a segment: those of one commit of each file, not of twelve.
+    expect(await growth).toBeLessThanOrEqual(3 * SEGMENT);
+    await Promise.all(inos.map((ino) => h.data.flush(ino)));
+    for (const ino of inos) expect(h.namespace.attr(ino).size).toBe(3999 * 16 + 1);
+  });
+
+  test('when the disk of the journal fails, what is in it is committed, and files can be changed', async () => {
+    await open();
+    const ino = await h.create('f');
+    const other = await h.create('g');
+    await h.write(ino, 0, bytes(1000, 1));
+    await h.write(other, 0, bytes(1000, 2));
+    h.journalBroken = true;
+    await expect(h.write(ino, 1000, bytes(10, 3))).rejects.toMatchObject({ code: 'EIO' });
+    expect((await h.truncate(ino, 500)).size).toBe(500);
+    await h.data.setattr({ opId: h.metadata.clientOpId() }, other, { mode: 0o600 });
+    await h.data.fsync(ino);
+    await h.data.fsync(other);
+    expect(h.data.dirtyBytes).toBe(0);
+    expect((await h.read(ino, 0, 2000)).equals(bytes(1000, 1).subarray(0, 500))).toBe(true);
+    expect((await h.read(other, 0, 2000)).equals(bytes(1000, 2))).toBe(true);
+    await h.opened.close();
+    h.journalBroken = false;
+    await h.start();
+    expect(h.opened.adopted).toEqual([]);
+  });
+
+  test('with write-back a commit without a durable intent is not sent', async () => {
+    await open({ data: { writeback: true } });
+    const ino = await h.create('f');
+    await h.write(ino, 0, bytes(1000, 1));
+    h.journalBroken = true;
+    await expect(h.data.fsync(ino)).rejects.toMatchObject({ code: 'EIO' });
+    await expect(h.data.drain()).rejects.toMatchObject({ code: 'EIO' });
+    expect(h.metadata.calls).not.toContain('commitExtents');
+  });
+
   test('data of a deleted inode is dropped', async () => {
     await open();
     const ino = await h.create('f');
@@ -311,6 +362,15 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 4096)).equals(bytes(4096, 3))).toBe(true);
   });
 
+  test('many writers at once are not told that a filesystem with room is full', async () => {
+    await open({ fs: { capacityBytes: 1 << 30 }, data: { reserveAheadBytes: 4 * BLOCK } });
+    const ino = await h.create('f');
+    const writes = Array.from({ length: 40 }, (_, i) => h.write(ino, i * BLOCK, bytes(BLOCK, i)));
+    await Promise.all(writes);
+    await h.data.flush(ino);
+    expect(h.namespace.attr(ino).size).toBe(40 * BLOCK);
+  });
+
   test('a corrupt object is EIO, never wrong bytes; a missing one is looked for again', async () => {
     await open();
     const ino = await h.create('f');
@@ -392,6 +452,21 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, BLOCK)).equals(expected)).toBe(true);
   });
 
+  test('close does not wait for a compaction that hangs', async () => {
+    await open();
+    const ino = await h.create('f');
+    for (const [i, at] of [0, 1000].entries()) {
+      await h.write(ino, at, bytes(1000, i));
+      await h.data.flush(ino);
+    }
+    const put = gate();
+    h.store.beforePut = put.wait;
+    const compacting = h.data.compactBlock(ino, 0);
+    await put.arrived;
+    await Promise.all([expect(compacting).rejects.toThrow(), h.opened.close()]);
+    expect(h.metadata.calls).not.toContain('swapExtents');
+  });
+
   test('a clean close leaves nothing in the cache directory', async () => {
     await open();
     const ino = await h.create('f');
@@ -441,6 +516,37 @@ describe('recovery', () => {
     await h.start();
     expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 1, adoptedBytes: 1000 }]);
     expect((await h.read(ino, 0, 2000)).equals(bytes(1000, 2))).toBe(true);
+  });
+
+  /** A crash that leaves nothing of a file but a write that was to remove its set-user-ID bit. */
+  async function crashBeforeKill(): Promise<Ino> {
+    const pinning = await h.create('pinning');
+    const ino = await h.create('f');
+    await h.data.setattr({ opId: h.metadata.clientOpId() }, ino, { mode: 0o4755 });
+    h.store.beforePut = () => new Promise(() => undefined);
+    await h.write(pinning, 0, bytes(100, 1));
+    await h.write(ino, 0, bytes(100, 2), { killPriv: true });
+    await h.truncate(ino, 0);
+    expect(h.namespace.attr(ino).mode & 0o7777).toBe(0o4755);
+    await h.crash();
+    return ino;
+  }
+
+  test('privileges that a write removes are removed after a crash, though nothing is left of its data', async () => {
+    await open();
+    const ino = await crashBeforeKill();
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 2, adoptedBytes: 100, refusedInodes: 0 }]);
+    expect(h.namespace.attr(ino).mode & 0o7777).toBe(0o755);
+  });
+
+  test('privileges are left where another session changed the file since', async () => {
+    await open();
+    const ino = await crashBeforeKill();
+    h.namespace.setattr(77 as never, ino, { size: 5 });
+    await h.start();
+    expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 1, refusedInodes: 0 }]);
+    expect(h.namespace.attr(ino).mode & 0o7777).toBe(0o4755);
   });
 
   test('what another session changed since is refused and kept', async () => {

@@ -31,7 +31,7 @@ describe('Reservation', () => {
   test('covers what was granted, counts pieces high, and no more than the capacity', async () => {
     const { reservation, totals } = make(20 * UNIT);
     expect(reservation.covers(UNIT)).toBe(false);
-    await reservation.grow(30 * UNIT);
+    expect(await reservation.grow(30 * UNIT)).toBe(false);
     expect(reservation.covers(18 * UNIT)).toBe(true);
     expect(reservation.covers(18 * UNIT + 1)).toBe(false);
     totals.bytes = 5 * UNIT;
@@ -42,7 +42,7 @@ describe('Reservation', () => {
 
   test('is renewed before it runs out', async () => {
     const { reservation, asked, totals } = make(1000 * UNIT);
-    await reservation.grow(1);
+    expect(await reservation.grow(1)).toBe(true);
     expect(asked).toHaveLength(1);
     expect(reservation.covers(UNIT)).toBe(true);
     expect(asked).toHaveLength(1);
