@@ -3,7 +3,7 @@ import { isPromise, type MaybePromise } from '../common/maybe-promise.js';
 import type { DirPage, Metadata } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 
-interface Page extends DirPage {
+export interface Page extends DirPage {
   /** The cookie it was asked for with. */
   readonly after: number;
   readonly withAttrs: boolean;
@@ -57,7 +57,10 @@ export class DirListing {
     return next !== undefined && !isPromise(next) && this.#serves(next, after, withAttrs);
   }
 
-  /** A page that holds the entry behind the cookie `after`, if there is one. */
+  /**
+   * A page that holds the entry behind the cookie `after`, if there is one. A page that had to be waited for is the answer however old it is by then: to ask
+   * once more might go on for ever. {@link isFresh} says whether its attributes may still be shown.
+   */
   page(after: number, withAttrs: boolean, signal?: AbortSignal): MaybePromise<Page> {
     if (this.#page !== undefined && this.#serves(this.#page, after, withAttrs)) return this.#page;
     const next = this.#next;
@@ -83,12 +86,13 @@ export class DirListing {
 
   #serves(page: Page, after: number, withAttrs: boolean): boolean {
     // Entries with attributes become names in the kernel's cache: one that this mount has removed since must not come back.
-    if (withAttrs && (!page.withAttrs || !this.#isFresh(page))) return false;
+    if (withAttrs && (!page.withAttrs || !this.isFresh(page))) return false;
     const last = page.entries.at(-1)?.cookie ?? page.after;
     return after >= page.after && (after < last || page.end);
   }
 
-  #isFresh(page: Page): boolean {
+  /** False when the attributes of a page are too old, or the directory was changed since it was asked for. */
+  isFresh(page: Page): boolean {
     if (this.#clock.monotonicMs() - page.atMs > this.#ageMaxMs) return false;
     return this.#meta.knownAttr(this.#ino)?.change === page.change;
   }

@@ -4,7 +4,7 @@ import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.
 import type { Fh, Ino } from '../model/ids.js';
 import { type InodeAttr, isDirectory, S_IFDIR } from '../model/inode.js';
 import { MAY_READ } from '../model/permission.js';
-import { DirListing } from './dir-listing.js';
+import { DirListing, type Page } from './dir-listing.js';
 import { HandleTable } from './handle-table.js';
 import type { DirentSink, ReaddirRequest } from './requests.js';
 import type { VfsContext } from './vfs-context.js';
@@ -77,19 +77,30 @@ export class DirOps {
   }
 
   /** Adds entries page by page until the sink is full, without a promise as long as pages are at hand. */
-  #entries(ctx: VfsContext, listing: DirListing, request: ReaddirRequest, sink: DirentSink): MaybePromise<void> {
+  #entries(
+    ctx: VfsContext,
+    listing: DirListing,
+    request: ReaddirRequest,
+    sink: DirentSink,
+    fetched?: Page,
+  ): MaybePromise<void> {
     let after = request.cookie <= DOT_DOT_COOKIE ? 0 : request.cookie;
     let added = false;
+    let waitedFor = fetched;
     for (;;) {
       // What is in the reply already need not wait for the next page: the kernel comes back for it.
       if (added && !listing.isReady(after, request.plus)) return;
-      const page = listing.page(after, request.plus, ctx.signal);
-      if (isPromise(page))
-        return page.then(() => this.#entries(ctx, listing, { ...request, cookie: after || DOT_DOT_COOKIE }, sink));
+      const page = waitedFor ?? listing.page(after, request.plus, ctx.signal);
+      waitedFor = undefined;
+      if (isPromise(page)) {
+        const rest = { ...request, cookie: after || DOT_DOT_COOKIE };
+        return page.then((arrived) => this.#entries(ctx, listing, rest, sink, arrived));
+      }
       const { entries } = page;
+      const showsAttrs = request.plus && listing.isFresh(page);
       for (let i = listing.indexAfter(page, after); i < entries.length; i++) {
         const entry = entries[i]!;
-        const attr = request.plus && entry.attr !== undefined ? this.#present(entry.attr) : undefined;
+        const attr = showsAttrs && entry.attr !== undefined ? this.#present(entry.attr) : undefined;
         if (!sink.add(entry.name, entry.cookie, entry.ino, entry.type, attr)) return;
         added = true;
         after = entry.cookie;

@@ -1,4 +1,4 @@
-import { FsError } from '../common/fs-error.js';
+import { FsError, isFsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { WriteOptions } from '../data/file-data.js';
 import type { ExtentMap } from '../meta/metadata.js';
@@ -63,7 +63,17 @@ export class FileOps {
     return { ...(await this.#openExisting(ctx, who, request, attr, fh)), created };
   }
 
+  /** ESTALE when the file is gone: the name may mean another one by now, and the kernel looks it up again (LOOKUP_REVAL in do_filp_open). */
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {
+    try {
+      const opened = this.#open(ctx, request);
+      return isPromise(opened) ? opened.catch(staleWhenGone) : opened;
+    } catch (error) {
+      return staleWhenGone(error);
+    }
+  }
+
+  #open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {
     const core = this.#core;
     const ino = core.inner(request.ino);
     const handle = modeOf(request.flags);
@@ -236,4 +246,9 @@ function maskOf(flags: number): number {
   const access = flags & O_ACCMODE;
   const read = access !== O_WRONLY ? ((flags & O_EXEC) !== 0 ? MAY_EXEC : MAY_READ) : 0;
   return read | (access !== O_RDONLY || (flags & O_TRUNC) !== 0 ? MAY_WRITE : 0);
+}
+
+function staleWhenGone(error: unknown): never {
+  if (isFsError(error, 'ENOENT')) throw new FsError('ESTALE', 'the file is gone', { cause: error });
+  throw error;
 }

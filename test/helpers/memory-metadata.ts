@@ -25,6 +25,7 @@ export interface MemoryMetadataOptions {
   /** Called before each operation with its name: throw or reject to inject a fault, return a promise to delay it. */
   readonly before?: (op: string) => MaybePromise<void>;
   readonly entriesPerPage?: number;
+  readonly attrTimeoutSec?: number;
   /** {@link Metadata.readExtents} answers for this many blocks at most. */
   readonly blocksPerReply?: number;
 }
@@ -44,7 +45,7 @@ export class MemoryMetadata implements Metadata {
   readonly fs: FsInfo;
   readonly sessionId: SessionId;
   readonly entryTimeoutSec = 1;
-  readonly attrTimeoutSec = 1;
+  readonly attrTimeoutSec: number;
   readonly namespace: MemoryNamespace;
   /** Names of the operations called, oldest first. */
   readonly calls: string[] = [];
@@ -54,6 +55,7 @@ export class MemoryMetadata implements Metadata {
   #nextOp = 1;
 
   constructor(options: MemoryMetadataOptions = {}) {
+    this.attrTimeoutSec = options.attrTimeoutSec ?? 1;
     this.#options = options;
     this.fs = {
       id: 1 as FsId,

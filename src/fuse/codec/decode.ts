@@ -149,7 +149,7 @@ export function decodeSetattr(r: RequestReader): SetattrRequest {
     mode: given(FATTR_MODE) ? r.u32(SETATTR.mode) : undefined,
     uid: given(FATTR_UID) ? r.u32(SETATTR.uid) : undefined,
     gid: given(FATTR_GID) ? r.u32(SETATTR.gid) : undefined,
-    size: given(FATTR_SIZE) ? r.u64(SETATTR.size) : undefined,
+    size: given(FATTR_SIZE) ? r.u64Clamped(SETATTR.size) : undefined,
     atime: time(FATTR_ATIME, FATTR_ATIME_NOW, SETATTR.atime, SETATTR.atimensec),
     mtime: time(FATTR_MTIME, FATTR_MTIME_NOW, SETATTR.mtime, SETATTR.mtimensec),
     ctime: given(FATTR_CTIME) ? setattrTime(r, SETATTR.ctime, SETATTR.ctimensec) : undefined,
@@ -212,7 +212,7 @@ export function decodeRead(r: RequestReader): ReadRequest {
   const { fh, offset, size, read_flags, lock_owner, flags } = FUSE_READ_IN.offset;
   return {
     fh: r.u64(fh),
-    offset: r.u64(offset),
+    offset: r.u64Clamped(offset),
     size: r.u32(size),
     flags: r.u32(flags),
     lockOwner: (r.u32(read_flags) & FUSE_READ_LOCKOWNER) !== 0 ? r.big(lock_owner) : undefined,
@@ -229,7 +229,7 @@ export function decodeWrite(r: RequestReader): WriteRequest {
   const writeFlags = r.u32(write_flags);
   return {
     fh: r.u64(fh),
-    offset: r.u64(offset),
+    offset: r.u64Clamped(offset),
     data: r.view(FUSE_WRITE_IN.size, r.u32(size)),
     writeCache: (writeFlags & FUSE_WRITE_CACHE) !== 0,
     killSuidgid: (writeFlags & FUSE_WRITE_KILL_SUIDGID) !== 0,

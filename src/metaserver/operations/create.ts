@@ -41,7 +41,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
   const existing = await op.entry(parent.attr.ino, name);
   if (existing !== undefined) {
     const opens = !spec.exclusive && isRegular(spec.mode) && isRegular(existing.type);
-    if (!opens) throw new FsError('EEXIST');
+    if (!opens) throw new FsError(!spec.exclusive && isDirectory(existing.type) ? 'EISDIR' : 'EEXIST');
     let record = await op.mustInode(existing.ino);
     if (spec.open !== undefined) {
       record = await openInode(op, record, spec.open);

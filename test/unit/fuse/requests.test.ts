@@ -324,10 +324,15 @@ describe('requests', () => {
     expect(decodeCode(message(Op.BATCH_FORGET, [u32(0xffff_ffff), pad]))).toBe('truncated');
   });
 
+  test('offsets beyond what a number holds are the largest one, for the file system to say EFBIG', () => {
+    const far = [u64(7), u64(2n ** 62n), u32(1), pad, u64(0), u32(0), pad];
+    expect(decode(message(Op.READ, far))).toMatchObject({ offset: Number.MAX_SAFE_INTEGER });
+  });
+
   test('values out of range are refused', () => {
     expect(decodeCode(message(Op.OPEN, [u32(0), u32(0)], { nodeid: 2n ** 53n }))).toBe('unsafe-integer');
     expect(decodeCode(message(Op.RENAME, [u64(2n ** 60n), cstr('a'), cstr('b')]))).toBe('unsafe-integer');
-    expect(decodeCode(message(Op.READ, [u64(7), u64(2n ** 53n), u32(1), pad, u64(0), u32(0), pad]))).toBe(
+    expect(decodeCode(message(Op.READ, [u64(2n ** 53n), u64(7), u32(1), pad, u64(0), u32(0), pad]))).toBe(
       'unsafe-integer',
     );
     const lockType = lock(3);

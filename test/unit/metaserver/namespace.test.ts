@@ -47,7 +47,8 @@ describe('create', () => {
     expect(await client.errno(createOp(ROOT_INO, 'f'))).toBe('EEXIST');
     expect(await client.errno(createOp(ROOT_INO, 'f', { mode: S_IFDIR | 0o755, exclusive: false }))).toBe('EEXIST');
     expect(await client.errno(createOp(ROOT_INO, 'l', shared))).toBe('EEXIST');
-    expect(await client.errno(createOp(ROOT_INO, 'd', shared))).toBe('EEXIST');
+    expect(await client.errno(createOp(ROOT_INO, 'd', shared))).toBe('EISDIR');
+    expect(await client.errno(createOp(ROOT_INO, 'd'))).toBe('EEXIST');
     expect(await client.errno(createOp(file.ino, 'x'))).toBe('ENOTDIR');
     expect(await client.errno(createOp(GONE, 'x'))).toBe('ENOENT');
     expect(await client.errno(createOp(ROOT_INO, 'x'.repeat(256)))).toBe('ENAMETOOLONG');

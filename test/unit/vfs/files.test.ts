@@ -35,6 +35,13 @@ describe('open', () => {
     await open(vfs, ino, O_EXEC, 7);
   });
 
+  test('of a file that is gone is stale, so that the kernel looks its name up again', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    await vfs.fs.unlink(vfs.by(), ROOT_INO, Buffer.from('a'));
+    await expect(open(vfs, ino, 0)).rejects.toMatchObject(code('ESTALE'));
+  });
+
   test('O_TRUNC empties, and needs write', async () => {
     const vfs = new TestVfs();
     const { ino } = await vfs.file(ROOT_INO, 'a', 'hello', 0o644);

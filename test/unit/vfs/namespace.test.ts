@@ -196,6 +196,30 @@ describe('readdir', () => {
     expect(seen).toHaveLength(7);
   });
 
+  test('a page that is too old when it arrives is listed without attributes', async () => {
+    const vfs = new TestVfs({ metadata: { attrTimeoutSec: -1, entriesPerPage: 2 } });
+    for (let i = 0; i < 5; i++) await vfs.file(ROOT_INO, `f${i}`);
+    const fh = await vfs.fs.opendir(vfs.by(), ROOT_INO);
+    const seen: string[] = [];
+    let cookie = 0;
+    for (let before = -1; before < seen.length;) {
+      before = seen.length;
+      await vfs.fs.readdir(
+        vfs.by(),
+        { ino: ROOT_INO, fh, cookie, plus: true },
+        {
+          add: (name, at, _ino, _type, attr) => {
+            cookie = at;
+            seen.push(Buffer.from(name).toString());
+            expect(attr).toBeUndefined();
+            return true;
+          },
+        },
+      );
+    }
+    expect(seen.sort()).toEqual(['.', '..', 'f0', 'f1', 'f2', 'f3', 'f4']);
+  });
+
   test('a listing starts anew at cookie 0', async () => {
     const vfs = new TestVfs();
     await vfs.file(ROOT_INO, 'a');
