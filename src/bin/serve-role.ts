@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { mkdir } from 'node:fs/promises';
 import { systemClock, type Clock } from '../common/clock.js';
 import { CloseStack } from '../common/close-stack.js';
 import { errorMessage } from '../common/fs-error.js';
+import { makeDirectories } from '../common/make-directories.js';
 import { packageVersion } from '../common/package-version.js';
 import { runService } from '../common/run-service.js';
 import { formatHostPort } from '../config/host-port.js';
@@ -37,7 +37,7 @@ export async function serveRole(
     try {
       const observability = stack.use(new Observability({ log: config.log, level: config.logLevel, module: name }));
       const { logger, metrics } = observability;
-      await makeDataDir(config.dataDir);
+      makeDataDir(config.dataDir);
       const dir = join(config.dataDir, 'db');
       const engine = stack.use(await LmdbEngine.open({ logger, metrics }, { dir, limitBytes: config.dbSizeBytes }));
       address = await compose({ stack, engine, logger, metrics, clock: systemClock, version: packageVersion() });
@@ -54,9 +54,9 @@ export async function serveRole(
   return runService(process, { start, ready, closeTimeoutMs: CLOSE_TIMEOUT_MS });
 }
 
-async function makeDataDir(dir: string): Promise<void> {
+function makeDataDir(dir: string): void {
   try {
-    await mkdir(dir, { recursive: true, mode: DATA_DIR_MODE });
+    makeDirectories(dir, DATA_DIR_MODE);
   } catch (error) {
     throw new Error(`data directory ${dir}: ${errorMessage(error)}`, { cause: error });
   }

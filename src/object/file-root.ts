@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/promises';
 import { errorMessage, nodeErrorCode } from '../common/fs-error.js';
+import { makeDirectories } from '../common/make-directories.js';
 import { mapFileError } from './file-errors.js';
 import { ObjectError } from './object-error.js';
 
@@ -59,7 +60,7 @@ export class FileRoot {
       );
     }
     try {
-      if (this.#create) await mkdir(this.#path, { recursive: true, mode: 0o700 });
+      if (this.#create) makeDirectories(this.#path, 0o700);
       this.#handle = await open(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
       const root = `/proc/self/fd/${this.#handle.fd}`;
       await this.#prepareTemporary(`${root}/${TEMPORARY_DIRECTORY}`);

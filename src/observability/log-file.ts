@@ -1,5 +1,6 @@
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeDirectories } from '../common/make-directories.js';
 
 const STDERR = 2;
 /** Logs name files and hosts: not for everybody. */
@@ -44,6 +45,6 @@ export class LogFile {
 
 function open(path: string | undefined): number {
   if (path === undefined) return STDERR;
-  mkdirSync(dirname(path), { recursive: true });
+  makeDirectories(dirname(path));
   return openSync(path, 'a', FILE_MODE);
 }

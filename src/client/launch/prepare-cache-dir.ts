@@ -1,6 +1,7 @@
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorMessage } from '../../common/fs-error.js';
+import { makeDirectories } from '../../common/make-directories.js';
 import type { MountConfig } from '../../config/mount-config.js';
 import { readMountInfo } from '../../fuse/mount/mountinfo.js';
 import { MountError } from './mount-error.js';
@@ -13,9 +14,9 @@ export async function prepareCacheDir(config: MountConfig): Promise<void> {
   await refuseOwnMounts('cache_dir', config.cacheDir, config.mountpoint);
   if (config.log !== undefined) await refuseOwnMounts('log', config.log, config.mountpoint);
   try {
-    await mkdir(config.cacheDir, { recursive: true, mode: 0o700 });
+    makeDirectories(config.cacheDir, 0o700);
     await refuseOwnMounts('cache_dir', await realpath(config.cacheDir), config.mountpoint);
-    if (config.log !== undefined) await mkdir(dirname(config.log), { recursive: true });
+    if (config.log !== undefined) makeDirectories(dirname(config.log));
   } catch (error) {
     if (error instanceof MountError) throw error;
     throw new MountError(2, `cache_dir ${config.cacheDir}: ${errorMessage(error)}`, { cause: error });
