@@ -1,5 +1,5 @@
 import { FsError } from '../common/fs-error.js';
-import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
+import { mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { SetAttr } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 import {
@@ -15,6 +15,7 @@ import {
 import { chmodMode, type Identity, mayAccess, mayChown, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
 import { mayWriteBy } from './handle-table.js';
 import type { SetattrRequest, StatfsReply } from './requests.js';
+import { staleWhenGone } from './stale-when-gone.js';
 import type { VfsContext } from './vfs-context.js';
 import type { VfsCore } from './vfs-core.js';
 
@@ -33,8 +34,11 @@ export class AttrOps {
   }
 
   getattr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
-    const attr = this.#core.meta.getattr(this.#core.inner(ino), ctx.signal);
-    return isPromise(attr) ? attr.then((got) => this.#core.present(got)) : this.#core.present(attr);
+    const core = this.#core;
+    return mapMaybe(
+      staleWhenGone(() => core.meta.getattr(core.inner(ino), ctx.signal)),
+      (attr) => core.present(attr),
+    );
   }
 
   setattr(ctx: VfsContext, outer: Ino, request: SetattrRequest): MaybePromise<InodeAttr> {

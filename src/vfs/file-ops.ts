@@ -1,4 +1,4 @@
-import { FsError, isFsError } from '../common/fs-error.js';
+import { FsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { WriteOptions } from '../data/file-data.js';
 import type { ExtentMap } from '../meta/metadata.js';
@@ -24,6 +24,7 @@ import {
 } from './requests.js';
 import { type VfsContext, withStep } from './vfs-context.js';
 import type { VfsCore } from './vfs-core.js';
+import { staleWhenGone } from './stale-when-gone.js';
 
 const NOTHING: readonly Uint8Array[] = [];
 
@@ -63,14 +64,8 @@ export class FileOps {
     return { ...(await this.#openExisting(ctx, who, request, attr, fh)), created };
   }
 
-  /** ESTALE when the file is gone: the name may mean another one by now, and the kernel looks it up again (LOOKUP_REVAL in do_filp_open). */
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {
-    try {
-      const opened = this.#open(ctx, request);
-      return isPromise(opened) ? opened.catch(staleWhenGone) : opened;
-    } catch (error) {
-      return staleWhenGone(error);
-    }
+    return staleWhenGone(() => this.#open(ctx, request));
   }
 
   #open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {
@@ -246,9 +241,4 @@ function maskOf(flags: number): number {
   const access = flags & O_ACCMODE;
   const read = access !== O_WRONLY ? ((flags & O_EXEC) !== 0 ? MAY_EXEC : MAY_READ) : 0;
   return read | (access !== O_RDONLY || (flags & O_TRUNC) !== 0 ? MAY_WRITE : 0);
-}
-
-function staleWhenGone(error: unknown): never {
-  if (isFsError(error, 'ENOENT')) throw new FsError('ESTALE', 'the file is gone', { cause: error });
-  throw error;
 }

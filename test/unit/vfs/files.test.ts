@@ -181,6 +181,6 @@ describe('unlinked and open', () => {
     expect(vfs.data.calls).not.toContain(`flush ${ino}`);
     expect(Buffer.concat(await vfs.fs.read(vfs.by(), ino, fh, 0, 100)).toString()).toBe('Temporary');
     vfs.fs.release(ino, fh);
-    await expect(attempt(() => vfs.fs.getattr(vfs.by(), ino))).rejects.toMatchObject(code('ENOENT'));
+    await expect(attempt(() => vfs.fs.getattr(vfs.by(), ino))).rejects.toMatchObject(code('ESTALE'));
   });
 });
