@@ -1,9 +1,10 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { Closable } from '../common/closable.js';
 import { errorMessage, nodeErrorCode } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
+import { makeDirectories } from '../common/make-directories.js';
 import { askSupervisor, NoDaemonError } from './launch/control-client.js';
 import {
   CONTROL_LINE_MAX,
@@ -50,7 +51,7 @@ export class ControlServer implements Closable {
   static async listen(deps: ControlServerDeps, path: string): Promise<ControlServer> {
     const server = new ControlServer(deps, path);
     try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+      makeDirectories(dirname(path), 0o755);
       await server.#refuseLiveOwner();
       await rm(path, { force: true });
       await server.#listen();

@@ -83,7 +83,7 @@ export class FileStore implements ObjectStore {
 
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {
     return this.#run('get', [key], signal, async (root, situation) => {
-      if (range === undefined) return this.#readWhole(root, key, situation);
+      if (range === undefined) return withObject(root, key, (fd) => readRange(fd, undefined, situation));
       checkRange(range.offset, range.length);
       // Ranges of an object are asked for one after the other: it stays open for the next one.
       const file = this.#open.take(key) ?? this.#open.add(key, await openObject(root, key));
@@ -96,14 +96,7 @@ export class FileStore implements ObjectStore {
   }
 
   head(key: string, signal?: AbortSignal): Promise<number> {
-    return this.#run('head', [key], signal, async (root, situation) => {
-      const fd = await openObject(root, key);
-      try {
-        return await sizeOf(fd, situation);
-      } finally {
-        closeSync(fd);
-      }
-    });
+    return this.#run('head', [key], signal, (root, situation) => withObject(root, key, (fd) => sizeOf(fd, situation)));
   }
 
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void> {
@@ -162,15 +155,6 @@ export class FileStore implements ObjectStore {
       throw mapFileError(error, situation);
     } finally {
       if (--this.#inFlight === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
-    }
-  }
-
-  async #readWhole(root: string, key: string, situation: string): Promise<Buffer> {
-    const fd = await openObject(root, key);
-    try {
-      return await readRange(fd, undefined, situation);
-    } finally {
-      closeSync(fd);
     }
   }
 
@@ -242,6 +226,16 @@ export class FileStore implements ObjectStore {
 
 function openObject(root: string, key: string): Promise<number> {
   return fsAsync.open(`${root}/${key}`, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+/** Runs `fn` with the object open. */
+async function withObject<T>(root: string, key: string, fn: (fd: number) => Promise<T>): Promise<T> {
+  const fd = await openObject(root, key);
+  try {
+    return await fn(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function parentOf(key: string): string {
