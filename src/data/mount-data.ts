@@ -45,6 +45,9 @@ export interface MountDataDeps {
 
 /** Longest payload of one journal record: what the kernel sends at most, so that a record is one write. */
 const RECORD_BYTES_MAX = 1 << 20;
+/** A mount holds at most this part of a filesystem's capacity for writes to come, and gives it back when none came for a while. */
+const AHEAD_SHARE = 32;
+const IDLE_CHECK_MS = 5000;
 
 /**
  * The data path of a mount: {@link FileData} over a journal, a transfer, and the metadata service.
@@ -55,7 +58,7 @@ const RECORD_BYTES_MAX = 1 << 20;
 export class MountData implements FileData {
   readonly #deps: MountDataDeps;
   readonly #opts: MountDataOptions;
-  readonly #totals: DirtyTotals = { bytes: 0, pieces: 0 };
+  readonly #totals: DirtyTotals = { bytes: 0, pieces: 0, units: 0 };
   readonly #room = new Notifier();
   readonly #ledger: JournalLedger;
   readonly #table: InodeTable;
@@ -67,6 +70,7 @@ export class MountData implements FileData {
   readonly #chunks: ChunkCache;
   readonly #reader: Reader;
   readonly #compactor: Compactor;
+  #idleTimer: NodeJS.Timeout | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(deps: MountDataDeps, opts: MountDataOptions) {
@@ -83,9 +87,10 @@ export class MountData implements FileData {
         record.live -= bytes;
         if (record.live === 0) ledger.release(record.ref);
       },
-      changed: (pieces, bytes) => {
+      changed: (pieces, bytes, units) => {
         this.#totals.pieces += pieces;
         this.#totals.bytes += bytes;
+        this.#totals.units += units;
         if (pieces < 0) this.#room.notify();
       },
     };
@@ -94,7 +99,7 @@ export class MountData implements FileData {
     const table = this.#table;
     this.#reservation = new Reservation(
       { metadata, totals: this.#totals, logger, nowMs },
-      { aheadBytes: opts.reserveAheadBytes },
+      { aheadBytes: Math.min(opts.reserveAheadBytes, Math.floor(metadata.fs.capacityBytes / AHEAD_SHARE)) },
     );
     const reservation = this.#reservation;
     this.#committer = new Committer({
@@ -120,7 +125,7 @@ export class MountData implements FileData {
     );
     this.#writes = new WritePath(
       {
-        ...{ table, ledger, journal, metadata, reservation, nowMs },
+        ...{ table, ledger, journal, metadata, reservation, clock },
         uploads: this.#uploader,
         totals: this.#totals,
         room: this.#room,
@@ -157,6 +162,7 @@ export class MountData implements FileData {
   start(): void {
     this.#uploader.start();
     if (this.#opts.compaction) this.#compactor.start();
+    this.#idleTimer ??= setInterval(() => this.#reservation.giveBackIdle(), IDLE_CHECK_MS).unref();
   }
 
   opened(attr: InodeAttr, extents: ExtentMap | undefined): void {
@@ -288,6 +294,7 @@ export class MountData implements FileData {
   }
 
   async #close(): Promise<void> {
+    clearInterval(this.#idleTimer);
     this.#writes.refuse(new FsError('EIO', 'the mount is closing'));
     await this.#compactor.close();
     await this.#uploader.close();

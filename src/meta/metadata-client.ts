@@ -38,7 +38,7 @@ import { required, safeNumber } from '../wire/safe-number.js';
 import { WireError } from '../wire/wire-error.js';
 import { TimeoutPolicy, type CachePolicy } from './cache-policy.js';
 import type { ChunkIds } from './chunk-ids.js';
-import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult } from './metadata.js';
+import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult, SpaceGrant } from './metadata.js';
 import { checkErrno, type MetaserverSession } from './metaserver-session.js';
 import { NamespaceCache, nameKey, type NamespaceCacheOptions } from './namespace-cache.js';
 import { dentryKey } from './own-ops.js';
@@ -362,11 +362,11 @@ export class MetadataClient implements Metadata {
     });
   }
 
-  reserve(bytes: number, signal?: AbortSignal): Promise<number> {
+  reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant> {
     return this.#ask({ $case: 'reserve', value: { bytes: BigInt(bytes) } }, signal, (response) => {
       checkErrno(response);
-      const { granted } = result(response, 'reserve');
-      return granted === UNLIMITED ? Infinity : safeNumber(granted, 'reserve.granted');
+      const { granted, freeing } = result(response, 'reserve');
+      return { granted: granted === UNLIMITED ? Infinity : safeNumber(granted, 'reserve.granted'), freeing };
     });
   }
 

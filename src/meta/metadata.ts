@@ -59,6 +59,13 @@ export interface AdoptCheck {
   readonly foreignChange: boolean;
 }
 
+/** Answer to a reservation. */
+export interface SpaceGrant {
+  readonly granted: number;
+  /** The server is still freeing what was removed or cut before: there will be more. */
+  readonly freeing: boolean;
+}
+
 /**
  * The metadata service as a mount sees it: the only way from `vfs/` and `data/` to the namespace.
  *
@@ -117,7 +124,7 @@ export interface Metadata {
    * Asks that this session's reservation be `bytes` in all, spent by commits, and returns what was granted (less when the filesystem is nearly full;
    * infinite when it has no capacity limit).
    */
-  reserve(bytes: number, signal?: AbortSignal): Promise<number>;
+  reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant>;
   /** Everything acknowledged so far is durable on the server when it resolves (fsync under `--durability relaxed`). */
   barrier(signal?: AbortSignal): Promise<void>;
 

@@ -122,7 +122,7 @@ export function executeRequest(
         return reply([], { $case: 'statfs', value: { capacityBytes: 0n, usedBytes, inodesMax: 0n, usedInodes } });
       }
       case 'reserve':
-        return reply([], { $case: 'reserve', value: { granted: BigInt(Number.MAX_SAFE_INTEGER) } });
+        return reply([], { $case: 'reserve', value: { granted: BigInt(Number.MAX_SAFE_INTEGER), freeing: false } });
       case 'queryOps':
       case 'adoptCheck':
       case 'adoptEnd':

@@ -1,6 +1,6 @@
 import { FsError } from '../../src/common/fs-error.js';
 import type { MaybePromise } from '../../src/common/maybe-promise.js';
-import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult } from '../../src/meta/metadata.js';
+import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult, SpaceGrant } from '../../src/meta/metadata.js';
 import type { FsInfo, FsUsage } from '../../src/model/filesystem.js';
 import type { ChunkId, Fh, FsId, Ino, SessionId } from '../../src/model/ids.js';
 import type { InodeAttr, Timespec } from '../../src/model/inode.js';
@@ -161,7 +161,12 @@ export class MemoryMetadata implements Metadata {
   }
 
   commitExtents(ctx: OpContext, ino: Ino, spec: CommitSpec): Promise<InodeAttr> {
-    return this.#mutate('commitExtents', ctx, () => this.namespace.commit(this.sessionId, ino, spec));
+    return this.#mutate('commitExtents', ctx, () => {
+      const attr = this.namespace.commit(this.sessionId, ino, spec);
+      const { capacityBytes } = this.fs;
+      if (capacityBytes > 0 && this.namespace.usedBytes > capacityBytes) throw new FsError('ENOSPC');
+      return attr;
+    });
   }
 
   swapExtents(ctx: OpContext, ino: Ino, spec: SwapSpec): Promise<boolean> {
@@ -197,12 +202,11 @@ export class MemoryMetadata implements Metadata {
     }));
   }
 
-  async reserve(bytes: number, signal?: AbortSignal): Promise<number> {
-    return this.#read('reserve', signal, () =>
-      this.fs.capacityBytes === 0
-        ? Infinity
-        : Math.max(0, Math.min(bytes, this.fs.capacityBytes - this.namespace.usedBytes)),
-    );
+  async reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant> {
+    return this.#read('reserve', signal, () => {
+      const free = this.fs.capacityBytes === 0 ? Infinity : this.fs.capacityBytes - this.namespace.usedBytes;
+      return { granted: free === Infinity ? free : Math.max(0, Math.min(bytes, free)), freeing: false };
+    });
   }
 
   async barrier(signal?: AbortSignal): Promise<void> {

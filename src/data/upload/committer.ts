@@ -166,7 +166,7 @@ export class Committer {
     // The server may have cut what was written before a truncation.
     if (clipped) for (const { block } of plan.blocks) state.extents.forgetBlock(block);
     else if (kept) state.extents.commit(plan.blocks, sizeBefore, this.#deps.clock.monotonicMs());
-    this.#deps.reservation.spend(plan.bytes, plan.extents);
+    this.#deps.reservation.spend(plan.allocated);
     const ended = this.#journalCommitted(state, plan, batches, attr);
     this.#finish(state, batches);
     // The reserved slice is full: what the commit released makes room.

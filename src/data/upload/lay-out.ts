@@ -1,4 +1,5 @@
 import type { Journal } from '../../journal/journal.js';
+import { allocatedBytes } from '../../model/allocated-bytes.js';
 import type { BlockExtents, ChunkInfo, Extent } from '../../model/extent.js';
 import type { InodeState } from '../inode-state.js';
 import type { JournalPiece, PutFromJournal } from '../transfer/chunk-transfer.js';
@@ -43,8 +44,8 @@ export interface CommitPlan {
   readonly chunks: readonly ChunkInfo[];
   readonly ranges: readonly SequencedRange[];
   readonly end: number;
-  readonly bytes: number;
-  readonly extents: number;
+  /** Bytes that the commit allocates at most. */
+  readonly allocated: number;
   /** The youngest write in it. */
   readonly newest: DirtyPiece | undefined;
   /** The youngest record's sequence number. */
@@ -60,7 +61,6 @@ export function planCommit(state: InodeState, batches: readonly Batch[], blockSi
   const chunks: ChunkInfo[] = [];
   const ranges: MutableRange[] = [];
   let end = 0;
-  let bytes = 0;
   let newest: DirtyPiece | undefined;
   for (const batch of batches) {
     const { chunkId } = batch;
@@ -76,7 +76,6 @@ export function planCommit(state: InodeState, batches: readonly Batch[], blockSi
       addExtent(extents, { offset: piece.start - block * blockSize, length, chunkId, chunkOffset: piece.chunkOffset });
       addRange(ranges, { offset: piece.start, length, sequence });
       end = Math.max(end, piece.end);
-      bytes += length;
       if (newest === undefined || sequence > newest.record.ref.sequence) newest = piece;
     }
   }
@@ -87,8 +86,7 @@ export function planCommit(state: InodeState, batches: readonly Batch[], blockSi
     chunks,
     ranges,
     end,
-    bytes,
-    extents: blocks.reduce((sum, { extents }) => sum + extents.length, 0),
+    allocated: blocks.reduce((sum, { extents }) => sum + allocatedBytes(extents), 0),
     newest,
     covers: newest?.record.ref.sequence ?? 0,
   };

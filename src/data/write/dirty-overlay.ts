@@ -1,5 +1,5 @@
 import type { RecordRef } from '../../journal/journal.js';
-import type { Timespec } from '../../model/inode.js';
+import { ALLOCATION_UNIT_BYTES, type Timespec } from '../../model/inode.js';
 import type { Batch } from '../upload/batch.js';
 
 /** A write record of which at least one byte is not committed yet. */
@@ -31,12 +31,14 @@ export interface DirtyBlock {
   readonly pieces: DirtyPiece[];
   /** Bytes of pieces without a batch. */
   pending: number;
+  /** Allocation units that the pieces touch, each once. */
+  units: number;
 }
 
-/** Told of what goes: bytes of a record that nobody needs any more, changes in the number of pieces and bytes. */
+/** Told of what goes: bytes of a record that nobody needs any more, changes in the number of pieces, bytes, and allocation units. */
 export interface OverlaySink {
   dead(record: DirtyRecord, bytes: number): void;
-  changed(pieces: number, bytes: number): void;
+  changed(pieces: number, bytes: number, units: number): void;
 }
 
 /**
@@ -45,6 +47,7 @@ export interface OverlaySink {
  */
 export class DirtyOverlay {
   readonly #blockSize: number;
+  readonly #unitBytes: number;
   readonly #sink: OverlaySink;
   readonly #blocks = new Map<number, DirtyBlock>();
   /** INVARIANT: the bytes of all pieces. */
@@ -55,8 +58,10 @@ export class DirtyOverlay {
   /** INVARIANT: no block above it has pieces. */
   #lastBlock = -1;
 
-  constructor(blockSize: number, sink: OverlaySink) {
+  /** REQUIRES: a block is a whole number of allocation units. */
+  constructor(blockSize: number, sink: OverlaySink, unitBytes: number = ALLOCATION_UNIT_BYTES) {
     this.#blockSize = blockSize;
+    this.#unitBytes = unitBytes;
     this.#sink = sink;
   }
 
@@ -96,7 +101,7 @@ export class DirtyOverlay {
       const index = Math.floor(start / this.#blockSize);
       const stop = Math.min(end, (index + 1) * this.#blockSize);
       let block = this.#blocks.get(index);
-      if (block === undefined) this.#blocks.set(index, (block = { pieces: [], pending: 0 }));
+      if (block === undefined) this.#blocks.set(index, (block = { pieces: [], pending: 0, units: 0 }));
       if (index > this.#lastBlock) this.#lastBlock = index;
       this.#insert(block, { start, end: stop, record, recordOffset: start - from, batch: undefined, chunkOffset: 0 });
       start = stop;
@@ -142,9 +147,29 @@ export class DirtyOverlay {
       for (const tail of tails) {
         block.pieces.splice(this.firstAt(block, tail.start), 0, tail);
         this.#pieces++;
-        this.#sink.changed(1, 0);
+        this.#sink.changed(1, 0, 0);
       }
+      if (tails.length > 0) this.#recount(block);
     }
+  }
+
+  /** Allocation units that bytes in [start, end) would touch beyond those that are touched already. */
+  unitsAddedBy(start: number, end: number): number {
+    const unit = this.#unitBytes;
+    let added = 0;
+    while (start < end) {
+      const index = Math.floor(start / this.#blockSize);
+      const stop = Math.min(end, (index + 1) * this.#blockSize);
+      const first = Math.floor(start / unit);
+      const past = Math.ceil(stop / unit);
+      added += past - first;
+      const block = this.#blocks.get(index);
+      if (block !== undefined) {
+        added -= unitsTouched(block.pieces, this.firstAt(block, first * unit), block.pieces.length, unit, first, past);
+      }
+      start = stop;
+    }
+    return added;
   }
 
   /** Drops the pieces of a batch: they are committed. */
@@ -200,6 +225,9 @@ export class DirtyOverlay {
         count++;
       }
       if (at > (index + 1) * this.#blockSize) throw new Error(`a piece leaves block ${index}`);
+      if (unitsTouched(block.pieces, 0, block.pieces.length, this.#unitBytes) !== block.units) {
+        throw new Error(`block ${index}: ${block.units} units counted`);
+      }
       if (pending !== block.pending) throw new Error(`block ${index}: ${pending} bytes wait, ${block.pending} counted`);
       waiting += pending;
     }
@@ -216,7 +244,9 @@ export class DirtyOverlay {
     if (last === undefined || start >= last.end) {
       pieces.push(added);
       this.#pieces++;
-      this.#sink.changed(1, end - start);
+      const units = this.#unitsAt(pieces, pieces.length - 1, pieces.length);
+      block.units += units;
+      this.#sink.changed(1, end - start, units);
       return;
     }
     const first = this.firstAt(block, start);
@@ -236,13 +266,17 @@ export class DirtyOverlay {
       if (piece.start < start) left = cut(piece, piece.start, start);
     }
     const replacement = [left, added, right].filter((piece) => piece !== undefined);
+    // The piece behind may share its first unit.
+    const unitsBefore = this.#unitsAt(pieces, first, next + 1);
     pieces.splice(first, next - first, ...replacement);
     const more = replacement.length - (next - first);
     this.#pieces += more;
     let gone = 0;
     for (const bytes of lost) gone += bytes;
     this.#bytes -= gone;
-    this.#sink.changed(more, end - start - gone);
+    const units = this.#unitsAt(pieces, first, first + replacement.length + 1) - unitsBefore;
+    block.units += units;
+    this.#sink.changed(more, end - start - gone, units);
     for (let i = 0; i < losses.length; i++) this.#sink.dead(losses[i]!, lost[i]!);
   }
 
@@ -253,15 +287,30 @@ export class DirtyOverlay {
       if (keep(piece)) pieces[kept++] = piece;
       else {
         this.#pieces--;
-        this.#sink.changed(-1, 0);
+        this.#sink.changed(-1, 0, 0);
         this.#lose(block, piece, piece.end - piece.start);
       }
     }
     pieces.length = kept;
+    this.#recount(block);
     if (kept === 0) {
       this.#blocks.delete(index);
       if (this.#blocks.size === 0) this.#lastBlock = -1;
     }
+  }
+
+  /** Units that pieces[from, to) touch and those before them do not. */
+  #unitsAt(pieces: readonly DirtyPiece[], from: number, to: number): number {
+    const past = from === 0 ? 0 : Math.ceil(pieces[from - 1]!.end / this.#unitBytes);
+    return unitsTouched(pieces, from, Math.min(to, pieces.length), this.#unitBytes, past);
+  }
+
+  #recount(block: DirtyBlock): void {
+    const units = unitsTouched(block.pieces, 0, block.pieces.length, this.#unitBytes);
+    const change = units - block.units;
+    if (change === 0) return;
+    block.units = units;
+    this.#sink.changed(0, 0, change);
   }
 
   #wait(block: DirtyBlock, bytes: number): void {
@@ -272,9 +321,31 @@ export class DirtyOverlay {
   #lose(block: DirtyBlock, piece: DirtyPiece, bytes: number): void {
     if (piece.batch === undefined) this.#wait(block, -bytes);
     this.#bytes -= bytes;
-    this.#sink.changed(0, -bytes);
+    this.#sink.changed(0, -bytes, 0);
     this.#sink.dead(piece.record, bytes);
   }
+}
+
+/** Units that pieces[from, to) touch, each once, as far as they lie in [first, past). */
+function unitsTouched(
+  pieces: readonly DirtyPiece[],
+  from: number,
+  to: number,
+  unitBytes: number,
+  first = 0,
+  past = Infinity,
+): number {
+  let units = 0;
+  let next = first;
+  for (let i = from; i < to && next < past; i++) {
+    const { start, end } = pieces[i]!;
+    const low = Math.max(next, Math.floor(start / unitBytes));
+    const high = Math.min(past, Math.ceil(end / unitBytes));
+    if (high <= low) continue;
+    units += high - low;
+    next = high;
+  }
+  return units;
 }
 
 /** The part [start, end) of a piece. */

@@ -1,12 +1,14 @@
 import { errorMessage } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
-import type { Metadata } from '../../meta/metadata.js';
+import type { Metadata, SpaceGrant } from '../../meta/metadata.js';
 import { ALLOCATION_UNIT_BYTES } from '../../model/inode.js';
 
 /** What is dirty on this mount, kept by the overlays. */
 export interface DirtyTotals {
   bytes: number;
   pieces: number;
+  /** Allocation units that they touch, each once. */
+  units: number;
 }
 
 export interface ReservationOptions {
@@ -22,8 +24,8 @@ const SCARCE_MS = 1000;
 /**
  * The space that the server holds for this mount's uncommitted data, so that "full" is said to write(2) and never after.
  *
- * What is dirty is counted high: each piece with the allocation unit that its edges may add. INVARIANT: `#reserved` is at most what the server holds: commits that are
- * answered while a reserve is under way count against its answer, for it cannot be known which came first.
+ * What is dirty is counted in the allocation units that it touches, each once: no commit allocates more, one that overwrites less. INVARIANT: `#reserved` less what is dirty is at
+ * most what the server holds for what is not dirty yet: commits that are answered while a reserve is under way count against its answer, for it cannot be known which came first.
  */
 export class Reservation {
   readonly #metadata: Metadata;
@@ -36,6 +38,8 @@ export class Reservation {
   #spent = 0;
   #asking: Promise<void> | undefined;
   #scarceUntilMs = -Infinity;
+  /** Nothing was written since the last {@link giveBackIdle}. */
+  #idle = false;
 
   constructor(
     deps: { metadata: Metadata; totals: DirtyTotals; logger: Logger; nowMs: () => number },
@@ -53,34 +57,53 @@ export class Reservation {
     return this.#unlimited ? 0 : this.#reserved;
   }
 
-  /** True when `bytes` more may be written now. */
-  covers(bytes: number): boolean {
+  /** False where nothing has to be reserved. */
+  get limited(): boolean {
+    return !this.#unlimited;
+  }
+
+  /** True when so many more units may become dirty now. */
+  covers(units: number): boolean {
     if (this.#unlimited) return true;
-    const left = this.#reserved - this.#need(bytes);
+    this.#idle = false;
+    const left = this.#reserved - this.#need(units);
     if (left < this.#opts.aheadBytes / 2 && this.#asking === undefined && this.#nowMs() >= this.#scarceUntilMs) {
-      this.grow(0).catch((error: unknown) =>
-        this.#logger.warn('cannot renew the space reservation', { error: errorMessage(error) }),
-      );
+      this.#inBackground(this.#ask(this.#need(units) + this.#opts.aheadBytes));
     }
     return left >= 0;
   }
 
-  /** A commit took this much of it. */
-  spend(bytes: number, extents: number): void {
-    const taken = bytes + extents * ALLOCATION_UNIT_BYTES;
-    this.#spent += taken;
-    this.#reserved = Math.max(0, this.#reserved - taken);
+  /** A commit took at most this much of it. */
+  spend(bytes: number): void {
+    this.#spent += bytes;
+    this.#reserved = Math.max(0, this.#reserved - bytes);
   }
 
   /**
-   * Asks the server for room for `bytes` more. False when it granted less than that; true is no promise that {@link covers} agrees afterwards, for other writers take from
-   * the same grant.
+   * Asks the server for room for so many more units. `enough` is no promise that {@link covers} agrees afterwards, for other writers take from
+   * the same grant; what is being committed at the moment counts twice, so that `short` is exact only when nothing is dirty.
    */
-  async grow(bytes: number): Promise<boolean> {
+  async grow(units: number): Promise<'enough' | 'freeing' | 'short'> {
     while (this.#asking !== undefined) await this.#asking;
-    if (this.#unlimited || (bytes > 0 && this.#reserved >= this.#need(bytes))) return true;
-    const need = this.#need(bytes);
-    const asking = this.#ask(need + this.#opts.aheadBytes);
+    const need = this.#need(units);
+    if (this.#unlimited || (units > 0 && this.#reserved >= need)) return 'enough';
+    const { granted, freeing } = await this.#ask(need + this.#opts.aheadBytes);
+    if (granted >= need) return 'enough';
+    return freeing ? 'freeing' : 'short';
+  }
+
+  /** Called now and then: returns what nobody has used since the last call. */
+  giveBackIdle(): void {
+    const idle = this.#idle && this.#totals.units === 0;
+    this.#idle = true;
+    if (!idle || this.#reserved === 0 || this.#asking !== undefined) return;
+    this.#reserved = 0;
+    this.#inBackground(this.#ask(0));
+  }
+
+  /** REQUIRES: more is wanted than is held, or nothing is held: no reserve takes away what a write before its answer counts on. */
+  #ask(wanted: number): Promise<SpaceGrant> {
+    const asking = this.#reserve(wanted);
     // Those who wait for it ask again themselves; its failure is this caller's.
     this.#asking = asking
       .then(
@@ -90,22 +113,29 @@ export class Reservation {
       .finally(() => {
         this.#asking = undefined;
       });
-    return (await asking) >= need;
+    return asking;
   }
 
-  async #ask(wanted: number): Promise<number> {
+  async #reserve(wanted: number): Promise<SpaceGrant> {
     const spentBefore = this.#spent;
-    const granted = await this.#metadata.reserve(wanted);
+    const grant = await this.#metadata.reserve(wanted);
+    const { granted } = grant;
     if (granted >= UNLIMITED_BYTES) {
       this.#unlimited = true;
-      return granted;
+      return grant;
     }
     this.#reserved = Math.max(0, granted - (this.#spent - spentBefore));
     if (granted < wanted) this.#scarceUntilMs = this.#nowMs() + SCARCE_MS;
-    return granted;
+    return grant;
   }
 
-  #need(bytes: number): number {
-    return this.#totals.bytes + bytes + (this.#totals.pieces + 2) * ALLOCATION_UNIT_BYTES;
+  #inBackground(asking: Promise<unknown>): void {
+    asking.catch((error: unknown) =>
+      this.#logger.warn('cannot renew the space reservation', { error: errorMessage(error) }),
+    );
+  }
+
+  #need(units: number): number {
+    return (this.#totals.units + units) * ALLOCATION_UNIT_BYTES;
   }
 }

@@ -1,3 +1,4 @@
+import type { Clock } from '../../common/clock.js';
 import { FsError } from '../../common/fs-error.js';
 import { interruptible } from '../../common/interruptible.js';
 import { KeyedMutex } from '../../common/keyed-mutex.js';
@@ -37,7 +38,7 @@ export interface WritePathDeps {
   readonly totals: DirtyTotals;
   /** Told when pieces went away. */
   readonly room: Notifier;
-  readonly nowMs: () => number;
+  readonly clock: Clock;
 }
 
 export interface WritePathOptions {
@@ -50,10 +51,13 @@ export interface WritePathOptions {
 type Obstacle = 'changing' | 'reservation' | 'extents' | 'journal' | 'queue';
 
 const SPACE = 'space';
+/** How long a write waits for the space of files that were removed just before. */
+const FREEING_MAX_MS = 30_000;
+const FREEING_POLL_MS = 100;
 
 /**
  * WRITE: one journal record, one entry in the inode's overlay, done; no promise is made on this way. When there is no room it waits: for the uploader to empty the
- * journal or the overlay, for the server to reserve space (then ENOSPC), for a setattr of the same inode.
+ * journal or the overlay, for the server to reserve space (or ENOSPC), for a setattr of the same inode.
  */
 export class WritePath {
   readonly #deps: WritePathDeps;
@@ -106,7 +110,8 @@ export class WritePath {
     if (end > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `write to offset ${end}`);
     if (this.#waiting > 0 && !inTurn) return 'queue';
     if (this.#deps.totals.pieces >= this.#opts.dirtyExtentsMax) return 'extents';
-    if (!this.#deps.reservation.covers(end - start)) return 'reservation';
+    const { reservation } = this.#deps;
+    if (reservation.limited && !reservation.covers(state.overlay.unitsAddedBy(start, end))) return 'reservation';
     const payload = end - start === data.length ? data : data.subarray(0, end - start);
     return this.#append(state, start, end, payload, options.killPriv);
   }
@@ -154,9 +159,6 @@ export class WritePath {
   async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
     const { signal } = options;
     let release: (() => void) | undefined;
-    /** Grants that were too small; one that others have used up meanwhile says nothing of the filesystem. */
-    let shortGrants = 0;
-    let settled = false;
     try {
       for (;;) {
         if (signal?.aborted === true) throw new FsError('EINTR');
@@ -175,13 +177,8 @@ export class WritePath {
             release = await this.#takeTurn(signal);
             break;
           case 'reservation':
-            if (shortGrants > 1) throw new FsError('ENOSPC', 'the filesystem is full');
-            // A commit that overwrites gives back what was counted for it.
-            if (shortGrants > 0 && !settled) {
-              await this.#deps.uploads.settle(signal);
-              settled = true;
-            }
-            if (!(await interruptible(this.#deps.reservation.grow(data.length), signal))) shortGrants++;
+            release ??= await this.#takeTurn(signal);
+            await this.#reserve(state, options.append ? state.size : offset, data.length, signal);
             break;
           case 'extents':
           case 'journal':
@@ -208,6 +205,25 @@ export class WritePath {
       // The turn comes all the same, and is passed on.
       void turn.then((release) => release());
       throw error;
+    }
+  }
+
+  /**
+   * Gets space from the server, or ENOSPC. What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
+   * everything is committed. REQUIRES: the turn is held, so that nothing becomes dirty meanwhile.
+   */
+  async #reserve(state: InodeState, start: number, length: number, signal: AbortSignal | undefined): Promise<void> {
+    const { reservation, uploads, clock } = this.#deps;
+    const grow = (): ReturnType<Reservation['grow']> =>
+      interruptible(reservation.grow(state.overlay.unitsAddedBy(start, start + length)), signal);
+    if ((await grow()) === 'enough') return;
+    await uploads.settle(signal);
+    const deadline = clock.monotonicMs() + FREEING_MAX_MS;
+    for (;;) {
+      const grant = await grow();
+      if (grant === 'enough') return;
+      if (grant === 'short' || clock.monotonicMs() >= deadline) throw new FsError('ENOSPC', 'the filesystem is full');
+      await interruptible(clock.sleep(FREEING_POLL_MS), signal);
     }
   }
 

@@ -1,7 +1,7 @@
 import { FsError } from '../../common/fs-error.js';
 import type { ChunkInfo } from '../../model/extent.js';
 import type { ChunkId } from '../../model/ids.js';
-import type { LiveBytes } from '../allocation.js';
+import type { LiveBytes } from '../live-bytes.js';
 import { MetaserverError } from '../metaserver-error.js';
 import type { OpTransaction } from './op-transaction.js';
 

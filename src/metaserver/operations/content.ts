@@ -1,6 +1,7 @@
+import { allocatedBytes } from '../../model/allocated-bytes.js';
 import type { Extent } from '../../model/extent.js';
 import { FsError } from '../../common/fs-error.js';
-import { allocatedBytes, LiveBytes } from '../allocation.js';
+import { LiveBytes } from '../live-bytes.js';
 import { blockOfKey } from '../keys.js';
 import type { BlockRecord } from '../records/block-record.js';
 import type { InodeRecord } from '../records/inode-record.js';

@@ -1,5 +1,6 @@
 import { FsError } from '../../common/fs-error.js';
 import type { CommitExtents, ExtentsResult, ReadExtents, SwapExtents } from '../../gen/curvefs/v1/metaserver.js';
+import { allocatedBytes } from '../../model/allocated-bytes.js';
 import { clipExtents, overlayExtents, type BlockExtents, type ChunkInfo, type Extent } from '../../model/extent.js';
 import type { ChunkId, Ino } from '../../model/ids.js';
 import {
@@ -12,7 +13,7 @@ import {
 import { inoFromProto } from '../../wire/attr.js';
 import { blocksToProto } from '../../wire/extent.js';
 import { commitSpecFromProto, swapSpecFromProto } from '../../wire/operation.js';
-import { allocatedBytes, LiveBytes } from '../allocation.js';
+import { LiveBytes } from '../live-bytes.js';
 import { blockOfKey } from '../keys.js';
 import type { BlockRecord } from '../records/block-record.js';
 import type { InodeRecord } from '../records/inode-record.js';

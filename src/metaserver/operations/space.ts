@@ -23,7 +23,7 @@ export async function statfs(op: OpTransaction): Promise<OpReply> {
 /** Makes the session's reservation what it asks for, as far as there is room: used and reserved bytes together never exceed the capacity. */
 export async function reserve(op: OpTransaction, request: Reserve): Promise<OpReply> {
   const { tables, keys, info } = op.scope;
-  if (info.capacityBytes === 0) return granted(Number.MAX_SAFE_INTEGER);
+  if (info.capacityBytes === 0) return granted(Number.MAX_SAFE_INTEGER, false);
   const wanted = roundReservation(safeNumber(request.bytes, 'reserve.bytes'));
   const key = keys.session(op.session);
   const session = await op.tx.get(tables.sessions, key);
@@ -35,9 +35,11 @@ export async function reserve(op: OpTransaction, request: Reserve): Promise<OpRe
     op.tx.put(tables.sessions, key, { ...session, reservedBytes });
     op.putCounters({ ...counters, reservedBytes: others + reservedBytes });
   }
-  return granted(reservedBytes);
+  const short = reservedBytes < wanted;
+  return granted(reservedBytes, short && (await op.tx.range(tables.trims, keys.trims(), 1)).rows.length > 0);
 }
 
-function granted(bytes: number): OpReply {
-  return { attrs: [], result: { kind: 'proto', result: { $case: 'reserve', value: { granted: BigInt(bytes) } } } };
+function granted(bytes: number, freeing: boolean): OpReply {
+  const value = { granted: BigInt(bytes), freeing };
+  return { attrs: [], result: { kind: 'proto', result: { $case: 'reserve', value } } };
 }

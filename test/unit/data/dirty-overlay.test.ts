@@ -4,6 +4,7 @@ import type { Batch } from '../../../src/data/upload/batch.js';
 import { DirtyOverlay, type DirtyRecord } from '../../../src/data/write/dirty-overlay.js';
 
 const BLOCK = 64;
+const UNIT = 8;
 
 function record(sequence: number, length: number, truncEpoch = 0): DirtyRecord {
   return {
@@ -66,18 +67,23 @@ describe('DirtyOverlay', () => {
   test('holds the youngest write of each byte, through cuts, uploads and truncations', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const totals = { pieces: 0, bytes: 0 };
+        const totals = { pieces: 0, bytes: 0, units: 0 };
         const records = new Map<number, DirtyRecord>();
-        const overlay = new DirtyOverlay(BLOCK, {
-          dead: (dead, bytes) => {
-            dead.live -= bytes;
-            expect(dead.live).toBeGreaterThanOrEqual(0);
+        const overlay = new DirtyOverlay(
+          BLOCK,
+          {
+            dead: (dead, bytes) => {
+              dead.live -= bytes;
+              expect(dead.live).toBeGreaterThanOrEqual(0);
+            },
+            changed: (pieces, bytes, units) => {
+              totals.units += units;
+              totals.pieces += pieces;
+              totals.bytes += bytes;
+            },
           },
-          changed: (pieces, bytes) => {
-            totals.pieces += pieces;
-            totals.bytes += bytes;
-          },
-        });
+          UNIT,
+        );
         const cells = new Map<number, Cell>();
         const batches: Batch[] = [];
         let sequence = 0;
@@ -130,7 +136,17 @@ describe('DirtyOverlay', () => {
             }
           }
           expect(found).toEqual(new Map([...cells].sort(([a], [b]) => a - b).filter(() => true)));
-          expect(totals).toEqual({ pieces: overlay.pieceCount, bytes: cells.size });
+          const units = new Set([...cells.keys()].map((at) => Math.floor(at / UNIT)));
+          expect(totals).toEqual({ pieces: overlay.pieceCount, bytes: cells.size, units: units.size });
+          for (const { start, end } of [
+            { start: 0, end: 7 },
+            { start: 3, end: 4 * BLOCK },
+            { start: 77, end: 131 },
+          ]) {
+            let added = 0;
+            for (let unit = Math.floor(start / UNIT); unit * UNIT < end; unit++) if (!units.has(unit)) added++;
+            expect(overlay.unitsAddedBy(start, end)).toBe(added);
+          }
           expect(overlay.end).toBe(Math.max(0, ...[...cells.keys()].map((at) => at + 1)));
           for (const [number, { live }] of records) {
             expect(live).toBe([...cells.values()].filter((cell) => cell.sequence === number).length);

@@ -362,6 +362,66 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 4096)).equals(bytes(4096, 3))).toBe(true);
   });
 
+  describe('a filesystem takes as many bytes as its capacity, and says ENOSPC at the write', () => {
+    const CAPACITY = 256 * 4096;
+
+    const fill = async (inos: readonly Ino[], length: number): Promise<number> => {
+      const ends = inos.map(() => 0);
+      for (let i = 0; ; i = (i + 1) % inos.length) {
+        try {
+          await h.write(inos[i]!, ends[i]!, bytes(length, i));
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'ENOSPC' });
+          return ends.reduce((sum, end) => sum + end, 0);
+        }
+        ends[i]! += length;
+      }
+    };
+
+    const committed = async (inos: readonly Ino[]): Promise<void> => {
+      for (const ino of inos) await h.data.flush(ino);
+      for (const ino of inos) expect(h.data.takeError(ino, 0)).toBeUndefined();
+    };
+
+    test.each([
+      ['in 4 KiB writes', 1, 4096],
+      ['in large writes', 1, 64 * 1024],
+      ['in writes of odd length', 1, 4096 * 2 ** 3 - 512],
+      ['in three files', 3, 4096],
+      ['in eight files and large writes', 8, 32 * 1024],
+    ])('%s', async (_how, files, length) => {
+      await open({ fs: { capacityBytes: CAPACITY } });
+      const inos = await Promise.all(Array.from({ length: files }, (_, i) => h.create(`f${i}`)));
+      expect(await fill(inos, length)).toBeGreaterThan(CAPACITY - length - files * 4096);
+      await committed(inos);
+      expect(h.namespace.usedBytes).toBeGreaterThan(CAPACITY - length - 4096);
+      // And again what a truncation gives back.
+      await h.truncate(inos[0]!, 0);
+      const again = await h.create('again');
+      const free = CAPACITY - h.namespace.usedBytes;
+      expect(await fill([again], 4096)).toBe(free);
+      await committed([again]);
+    });
+
+    test('by several writers at once', async () => {
+      await open({ fs: { capacityBytes: CAPACITY } });
+      const inos = await Promise.all(Array.from({ length: 4 }, (_, i) => h.create(`f${i}`)));
+      const written = await Promise.all(inos.map((ino) => fill([ino], 4096)));
+      expect(written.reduce((sum, bytes) => sum + bytes, 0)).toBe(CAPACITY);
+      await committed(inos);
+    });
+
+    test('waits for space that the server is freeing', async () => {
+      await open({ fs: { capacityBytes: CAPACITY } });
+      const ino = await h.create('f');
+      const reserve = h.metadata.reserve.bind(h.metadata);
+      let asked = 0;
+      h.metadata.reserve = (bytes) => (asked++ < 3 ? Promise.resolve({ granted: 0, freeing: true }) : reserve(bytes));
+      await h.write(ino, 0, bytes(4096, 1));
+      expect(asked).toBe(4);
+    });
+  });
+
   test('many writers at once are not told that a filesystem with room is full', async () => {
     await open({ fs: { capacityBytes: 1 << 30 }, data: { reserveAheadBytes: 4 * BLOCK } });
     const ino = await h.create('f');

@@ -284,6 +284,23 @@ describe('capacity', () => {
     expect(await reserve(client, 1000 * 4096)).toBe(100 * 4096);
   });
 
+  test('a grant that falls short says whether more is being freed', async () => {
+    await harness.close();
+    await start({ capacityBytes: 40 * BLOCK });
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await reserve(client, 40 * BLOCK);
+    await client.commit(ino, write(0, 40 * BLOCK));
+    const ask = async () => {
+      const { result } = await client.ok({ $case: 'reserve', value: { bytes: BigInt(40 * BLOCK) } });
+      return result?.$case === 'reserve' ? result.value : undefined;
+    };
+    expect(await ask()).toEqual({ granted: 0n, freeing: false });
+    const [, reply] = await Promise.all([client.ok(unlinkOp(ROOT_INO, 'f')), ask()]);
+    expect(reply).toEqual({ granted: 0n, freeing: true });
+    while ((await ask())?.freeing === true) await harness.clock.sleep(0);
+    expect(await ask()).toEqual({ granted: BigInt(40 * BLOCK), freeing: false });
+  });
+
   test('without a limit is not counted', async () => {
     expect(await reserve(client, 5)).toBe(Number.MAX_SAFE_INTEGER);
   });

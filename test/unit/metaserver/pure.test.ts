@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { allocatedBytes } from '../../../src/metaserver/allocation.js';
+import { allocatedBytes } from '../../../src/model/allocated-bytes.js';
 import {
   blockOfKey,
   deletionOfKey,

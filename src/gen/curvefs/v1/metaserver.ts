@@ -383,6 +383,8 @@ export interface Reserve {
 export interface ReserveResult {
   /** 2^53 - 1 when there is no limit. */
   granted: bigint;
+  /** Blocks of large files that were removed or cut are still being freed: there will be more. */
+  freeing: boolean;
 }
 
 export interface Barrier {
@@ -4254,7 +4256,7 @@ export const Reserve: MessageFns<Reserve> = {
 };
 
 function createBaseReserveResult(): ReserveResult {
-  return { granted: 0n };
+  return { granted: 0n, freeing: false };
 }
 
 export const ReserveResult: MessageFns<ReserveResult> = {
@@ -4264,6 +4266,9 @@ export const ReserveResult: MessageFns<ReserveResult> = {
         throw new globalThis.Error("value provided for field message.granted of type uint64 too large");
       }
       writer.uint32(8).uint64(message.granted);
+    }
+    if (message.freeing !== false) {
+      writer.uint32(400).bool(message.freeing);
     }
     return writer;
   },
@@ -4287,6 +4292,14 @@ export const ReserveResult: MessageFns<ReserveResult> = {
             }
 
             message.granted = reader.uint64() as bigint;
+            continue;
+          }
+          case 50: {
+            if (tag !== 400) {
+              break;
+            }
+
+            message.freeing = reader.bool();
             continue;
           }
         }
