@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { Ino } from '../model/ids.js';
-import type { InodeAttr } from '../model/inode.js';
+import { compareTime, type InodeAttr } from '../model/inode.js';
 import type { CachePolicy } from './cache-policy.js';
 
 interface Entry {
@@ -41,7 +41,7 @@ export class AttrCache {
     const entry = this.#entries.get(attr.ino);
     const until = this.#policy.confirmedUntil('attr');
     if (entry === undefined) this.#entries.set(attr.ino, { attr, until });
-    else if (attr.change >= entry.attr.change) {
+    else if (isNewer(attr, entry.attr)) {
       entry.attr = attr;
       entry.until = until;
     }
@@ -57,4 +57,9 @@ export class AttrCache {
   drop(ino: Ino): void {
     this.#entries.delete(ino);
   }
+}
+
+/** An access moves the atime and no change number: of the same change, later access times are newer. */
+function isNewer(attr: InodeAttr, known: InodeAttr): boolean {
+  return attr.change > known.change || (attr.change === known.change && compareTime(attr.atime, known.atime) >= 0);
 }

@@ -10,13 +10,17 @@ import { NO_INO, type ChunkId, type Fh, type Ino, type SessionId } from '../mode
 import { isDirectory, type InodeAttr, type Timespec } from '../model/inode.js';
 import {
   RENAME_EXCHANGE,
+  type Access,
+  type CloneSpec,
   type CommitSpec,
   type CreateResult,
   type CreateSpec,
   type DirPage,
+  type FallocateSpec,
   type NameRef,
   type OpenSpec,
   type OpId,
+  type RangeResult,
   type SetAttr,
   type SwapSpec,
 } from '../model/operation.js';
@@ -25,10 +29,13 @@ import { blocksFromProto } from '../wire/extent.js';
 import { fsUsageFromProto } from '../wire/filesystem.js';
 import { opIdToProto } from '../wire/op-id.js';
 import {
+  accessesToProto,
   bufferOf,
+  cloneToProto,
   commitToProto,
   createToProto,
   dirEntryFromProto,
+  fallocateToProto,
   openToProto,
   renameToProto,
   setAttrToProto,
@@ -303,6 +310,18 @@ export class MetadataClient implements Metadata {
     );
   }
 
+  fallocate(ctx: OpContext, ino: Ino, spec: FallocateSpec): Promise<RangeResult> {
+    return this.#changeInode(ctx, ino, { $case: 'fallocate', value: fallocateToProto(ino, spec) }, rangeResult);
+  }
+
+  cloneRange(ctx: OpContext, ino: Ino, spec: CloneSpec): Promise<RangeResult> {
+    return this.#changeInode(ctx, ino, { $case: 'cloneRange', value: cloneToProto(ino, spec) }, rangeResult);
+  }
+
+  updateAtimes(accesses: readonly Access[]): Promise<void> {
+    return this.#ask({ $case: 'updateAtimes', value: accessesToProto(accesses) }, undefined, checkErrno);
+  }
+
   allocateChunkId(signal?: AbortSignal): MaybePromise<ChunkId> {
     return this.#chunkIds.allocate(signal);
   }
@@ -538,6 +557,10 @@ const NO_ATTRS: readonly InodeAttr[] = [];
 
 function first(attrs: readonly InodeAttr[]): InodeAttr {
   return required(attrs[0], 'response.attrs');
+}
+
+function rangeResult(response: Response, attrs: readonly InodeAttr[]): RangeResult {
+  return { attr: first(attrs), done: safeNumber(result(response, 'range').done, 'range.done') };
 }
 
 function extentMap(attr: InodeAttr, extents: ResultValue<'extents'>): ExtentMap {

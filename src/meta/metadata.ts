@@ -4,27 +4,36 @@ import type { FsInfo, FsUsage } from '../model/filesystem.js';
 import type { ChunkId, Fh, Ino, SessionId } from '../model/ids.js';
 import type { InodeAttr, Timespec } from '../model/inode.js';
 import type {
+  Access,
+  CloneSpec,
   CommitSpec,
   CreateResult,
   CreateSpec,
   DirPage,
+  FallocateSpec,
   NameRef,
   OpenSpec,
   OpId,
+  RangeResult,
   SetAttr,
   SwapSpec,
 } from '../model/operation.js';
 
-export { FIRST_COOKIE, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../model/operation.js';
+export { ACCESSES_MAX, FIRST_COOKIE, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../model/operation.js';
 export type {
+  Access,
+  CloneSpec,
   CommitSpec,
   CreateResult,
   CreateSpec,
   DirEntry,
   DirPage,
+  FallocateMode,
+  FallocateSpec,
   NameRef,
   OpenSpec,
   OpId,
+  RangeResult,
   SetAttr,
   SwapSpec,
 } from '../model/operation.js';
@@ -109,6 +118,10 @@ export interface Metadata {
   commitExtents(ctx: OpContext, ino: Ino, spec: CommitSpec): Promise<InodeAttr>;
   /** False when the expected extents are not there any more (nothing was changed). */
   swapExtents(ctx: OpContext, ino: Ino, spec: SwapSpec): Promise<boolean>;
+  /** fallocate(2) of the part of the range that one operation can do. ENOSPC: that part is as it was. */
+  fallocate(ctx: OpContext, ino: Ino, spec: FallocateSpec): Promise<RangeResult>;
+  /** Lets a range of `ino` share the source's chunks, as far as one operation can do it; 0 bytes past the source's end. EINVAL when the ranges overlap. */
+  cloneRange(ctx: OpContext, ino: Ino, spec: CloneSpec): Promise<RangeResult>;
   /** A chunk id that nobody else will ever get. */
   allocateChunkId(signal?: AbortSignal): MaybePromise<ChunkId>;
 
@@ -119,6 +132,8 @@ export interface Metadata {
   setxattr(ctx: OpContext, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): Promise<void>;
   removexattr(ctx: OpContext, ino: Ino, name: Uint8Array): Promise<void>;
 
+  /** Notes when files were read, at most {@link ACCESSES_MAX} of them: those that are later than what the server has. */
+  updateAtimes(accesses: readonly Access[]): Promise<void>;
   statfs(signal?: AbortSignal): MaybePromise<FsUsage>;
   /**
    * Asks that this session's reservation be `bytes` in all, spent by commits, and returns what was granted (less when the filesystem is nearly full;

@@ -1,6 +1,9 @@
 import type { ChunkId } from './ids.js';
 
-/** A run of a block's bytes that lies in a chunk. What no extent covers is a hole and reads as zeros. */
+/** In place of a chunk: the run is allocated and reads as zeros (fallocate(2)); what is written to it later takes no more space. */
+export const NO_CHUNK = 0 as ChunkId;
+
+/** A run of a block's bytes that lies in a chunk, or is allocated and empty ({@link NO_CHUNK}). What no extent covers is a hole and reads as zeros. */
 export interface Extent {
   /** Offset in the block, bytes. */
   readonly offset: number;
@@ -67,4 +70,9 @@ export function clipExtents(extents: readonly Extent[], start: number, end: numb
     if (from < to) result.push(sliceExtent(extent, from, to));
   }
   return result;
+}
+
+/** The extents without what lies in [start, end) of the block. */
+export function cutExtents(extents: readonly Extent[], start: number, end: number): Extent[] {
+  return [...clipExtents(extents, 0, start), ...clipExtents(extents, end, Infinity)];
 }

@@ -111,3 +111,46 @@ export interface NameRef {
   readonly parent: Ino;
   readonly name: Uint8Array;
 }
+
+/**
+ * What fallocate(2) does to a range: `allocate` keeps what is there and gives holes space, `punch` makes a hole, `zero` makes zeros that have space.
+ */
+export type FallocateMode = 'allocate' | 'punch' | 'zero';
+
+export interface FallocateSpec {
+  readonly mode: FallocateMode;
+  readonly offset: number;
+  readonly length: number;
+  /** FALLOC_FL_KEEP_SIZE. Always so with `punch`. */
+  readonly keepSize: boolean;
+  /** The size as the writer sees it, uncommitted data included; 0 = that of the server. */
+  readonly sizeAtLeast: number;
+  /** As {@link SetAttr.killPriv}. */
+  readonly killPriv: boolean;
+}
+
+/** A part of one file that another range of bytes is to share (copy_file_range(2)). */
+export interface CloneSpec {
+  readonly source: Ino;
+  readonly sourceOffset: number;
+  readonly offset: number;
+  readonly length: number;
+  /** As {@link FallocateSpec.sizeAtLeast}, of the destination. */
+  readonly sizeAtLeast: number;
+  readonly killPriv: boolean;
+}
+
+export interface RangeResult {
+  readonly attr: InodeAttr;
+  /** Bytes from the start of the range that are done: a long range takes several operations. */
+  readonly done: number;
+}
+
+/** Most of one {@link Access} list: the reply with their attributes fits into a frame. */
+export const ACCESSES_MAX = 512;
+
+/** When a file was last read here. */
+export interface Access {
+  readonly ino: Ino;
+  readonly atime: Timespec;
+}

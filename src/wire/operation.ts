@@ -1,17 +1,33 @@
-import type {
-  CommitExtents as CommitProto,
-  Create as CreateProto,
-  DirEntry as DirEntryProto,
-  Open as OpenProto,
-  OpenSpec as OpenSpecProto,
-  Rename as RenameProto,
-  Setattr as SetattrProto,
-  SetTime as SetTimeProto,
-  SwapExtents as SwapProto,
+import {
+  Fallocate_Mode,
+  type CloneRange as CloneProto,
+  type CommitExtents as CommitProto,
+  type Create as CreateProto,
+  type DirEntry as DirEntryProto,
+  type Fallocate as FallocateProto,
+  type Open as OpenProto,
+  type OpenSpec as OpenSpecProto,
+  type Rename as RenameProto,
+  type Setattr as SetattrProto,
+  type SetTime as SetTimeProto,
+  type SwapExtents as SwapProto,
+  type UpdateAtimes as UpdateAtimesProto,
 } from '../gen/curvefs/v1/metaserver.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { Timespec } from '../model/inode.js';
-import type { CommitSpec, CreateSpec, DirEntry, NameRef, OpenSpec, SetAttr, SwapSpec } from '../model/operation.js';
+import type {
+  Access,
+  CloneSpec,
+  CommitSpec,
+  CreateSpec,
+  DirEntry,
+  FallocateMode,
+  FallocateSpec,
+  NameRef,
+  OpenSpec,
+  SetAttr,
+  SwapSpec,
+} from '../model/operation.js';
 import { attrFromProto, attrToProto, inoFromProto, timespecFromProto, timespecToProto } from './attr.js';
 import { blocksFromProto, blocksToProto, chunksFromProto, chunksToProto } from './extent.js';
 import { required, safeNumber } from './safe-number.js';
@@ -176,6 +192,74 @@ export function swapSpecFromProto(proto: SwapProto): SwapSpec {
     replacement: blocksFromProto(proto.replacement),
     chunks: chunksFromProto(proto.chunks),
   };
+}
+
+const FALLOCATE_MODES: Readonly<Record<FallocateMode, Fallocate_Mode>> = {
+  allocate: Fallocate_Mode.MODE_ALLOCATE,
+  punch: Fallocate_Mode.MODE_PUNCH_HOLE,
+  zero: Fallocate_Mode.MODE_ZERO_RANGE,
+};
+
+export function fallocateToProto(ino: Ino, spec: FallocateSpec): FallocateProto {
+  return {
+    ino: BigInt(ino),
+    mode: FALLOCATE_MODES[spec.mode],
+    offset: BigInt(spec.offset),
+    length: BigInt(spec.length),
+    keepSize: spec.keepSize,
+    sizeAtLeast: BigInt(spec.sizeAtLeast),
+    killPriv: spec.killPriv,
+  };
+}
+
+export function fallocateSpecFromProto(proto: FallocateProto): FallocateSpec {
+  return {
+    mode: fallocateModeFromProto(proto.mode),
+    offset: safeNumber(proto.offset, 'fallocate.offset'),
+    length: safeNumber(proto.length, 'fallocate.length'),
+    keepSize: proto.keepSize,
+    sizeAtLeast: safeNumber(proto.sizeAtLeast, 'fallocate.sizeAtLeast'),
+    killPriv: proto.killPriv,
+  };
+}
+
+function fallocateModeFromProto(proto: Fallocate_Mode): FallocateMode {
+  for (const mode of ['allocate', 'punch', 'zero'] as const) if (FALLOCATE_MODES[mode] === proto) return mode;
+  throw new WireError('unknown-value', 'fallocate.mode', String(proto));
+}
+
+export function cloneToProto(ino: Ino, spec: CloneSpec): CloneProto {
+  return {
+    source: BigInt(spec.source),
+    sourceOffset: BigInt(spec.sourceOffset),
+    ino: BigInt(ino),
+    offset: BigInt(spec.offset),
+    length: BigInt(spec.length),
+    sizeAtLeast: BigInt(spec.sizeAtLeast),
+    killPriv: spec.killPriv,
+  };
+}
+
+export function cloneSpecFromProto(proto: CloneProto): CloneSpec {
+  return {
+    source: inoFromProto(proto.source, 'cloneRange.source'),
+    sourceOffset: safeNumber(proto.sourceOffset, 'cloneRange.sourceOffset'),
+    offset: safeNumber(proto.offset, 'cloneRange.offset'),
+    length: safeNumber(proto.length, 'cloneRange.length'),
+    sizeAtLeast: safeNumber(proto.sizeAtLeast, 'cloneRange.sizeAtLeast'),
+    killPriv: proto.killPriv,
+  };
+}
+
+export function accessesToProto(accesses: readonly Access[]): UpdateAtimesProto {
+  return { accesses: accesses.map(({ ino, atime }) => ({ ino: BigInt(ino), atime: timespecToProto(atime) })) };
+}
+
+export function accessesFromProto(proto: UpdateAtimesProto): Access[] {
+  return proto.accesses.map(({ ino, atime }) => ({
+    ino: inoFromProto(ino, 'updateAtimes.ino'),
+    atime: timespecFromProto(atime, 'updateAtimes.atime'),
+  }));
 }
 
 function setTimeToProto(time: Timespec | 'now' | undefined): SetTimeProto | undefined {

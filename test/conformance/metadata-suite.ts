@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Metadata } from '../../src/meta/metadata.js';
+import { NO_CHUNK } from '../../src/model/extent.js';
 import { ROOT_INO, type Fh, type Ino } from '../../src/model/ids.js';
 import { S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, type InodeAttr } from '../../src/model/inode.js';
 import {
@@ -8,6 +9,7 @@ import {
   RENAME_NOREPLACE,
   type CommitSpec,
   type CreateSpec,
+  type FallocateMode,
 } from '../../src/model/operation.js';
 
 export interface MetadataUnderTest {
@@ -387,6 +389,97 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
         const elsewhere = [{ block: 0, extents: [{ offset: 0, length: 100, chunkId: other, chunkOffset: 0 }] }];
         const stale = { expected, replacement: elsewhere, chunks: [{ chunkId: other, size: 100 }] };
         expect(await meta.swapExtents(ctx(), file.ino, stale)).toBe(false);
+      });
+
+      const range = (mode: FallocateMode, offset: number, length: number, keepSize = false) => ({
+        ...{ mode, offset, length, keepSize, sizeAtLeast: 0, killPriv: false },
+      });
+      const kinds = async (ino: Ino): Promise<string[]> =>
+        (await meta.readExtents(ino, 0, 4)).blocks.flatMap(({ block, extents }) =>
+          extents.map(({ offset, length, chunkId }) => {
+            const start = block * meta.fs.blockSizeBytes + offset;
+            return `${start}-${start + length} ${chunkId === NO_CHUNK ? 'empty' : 'data'}`;
+          }),
+        );
+
+      test('fallocate gives holes space and keeps what is there', async () => {
+        await commit(4096, 8192, file);
+        const { attr: grown, done } = await meta.fallocate(ctx(), file.ino, range('allocate', 0, 20_000));
+        expect(done).toBe(20_000);
+        expect(grown).toMatchObject({ size: 20_000, allocatedBytes: 20_480 });
+        expect(await kinds(file.ino)).toEqual(['0-4096 empty', '4096-8192 data', '8192-20000 empty']);
+        const kept = await meta.fallocate(ctx(), file.ino, range('allocate', 0, 40_000, true));
+        expect(kept.attr).toMatchObject({ size: 20_000, allocatedBytes: 40_960 });
+        expect(await commit(20_000, 40_000, kept.attr)).toMatchObject({ size: 40_000, allocatedBytes: 40_960 });
+        expect(await meta.setattr(ctx(), file.ino, { size: 0 })).toMatchObject({ allocatedBytes: 0 });
+      });
+
+      test('fallocate punches holes and makes zeros', async () => {
+        await commit(0, 10_000, file);
+        const { attr: punched } = await meta.fallocate(ctx(), file.ino, range('punch', 4096, 100_000));
+        expect(punched).toMatchObject({ size: 10_000, allocatedBytes: 4096 });
+        expect(await kinds(file.ino)).toEqual(['0-4096 data']);
+        const { attr: zeroed } = await meta.fallocate(ctx(), file.ino, range('zero', 100, 9000));
+        expect(zeroed).toMatchObject({ size: 10_000, allocatedBytes: 12_288 });
+        expect(await kinds(file.ino)).toEqual(['0-100 data', '100-9100 empty']);
+        const beyond = { ...range('punch', 50_000, 10), sizeAtLeast: 70_000 };
+        expect((await meta.fallocate(ctx(), file.ino, beyond)).attr).toMatchObject({ size: 70_000 });
+        await expect(meta.fallocate(ctx(), file.ino, range('zero', 0, 0))).rejects.toEqual(code('EINVAL'));
+        await expect(meta.fallocate(ctx(), file.ino, range('zero', 2 ** 50, 1))).rejects.toEqual(code('EFBIG'));
+      });
+
+      test('fallocate changes times, privileges and the change number as a write does', async () => {
+        const before = await meta.setattr(ctx(), file.ino, { mode: 0o4755, mtime: { sec: 1, nsec: 1 } });
+        const { attr: after } = await meta.fallocate(ctx(), file.ino, { ...range('allocate', 0, 1), killPriv: true });
+        expect(after.mode & 0o7777).toBe(0o755);
+        expect(after.mtime).toEqual(after.ctime);
+        expect(after.change).toBeGreaterThan(before.change);
+        expect(after.lastWriter).toBe(meta.sessionId);
+      });
+
+      test('a clone shares the chunks of its source, at any offset', async () => {
+        await commit(100, 10_000, file);
+        await meta.fallocate(ctx(), file.ino, range('punch', 5000, 1000));
+        const copy = await make(ROOT_INO, 'copy');
+        const clone = { source: file.ino, sourceOffset: 0, offset: 65_000, sizeAtLeast: 0, killPriv: false };
+        const { attr: cloned, done } = await meta.cloneRange(ctx(), copy.ino, { ...clone, length: 1 << 20 });
+        expect(done).toBe(10_000);
+        expect(cloned).toMatchObject({ size: 75_000, allocatedBytes: 16_384 });
+        expect(await kinds(copy.ino)).toEqual(
+          meta.fs.blockSizeBytes > 75_000
+            ? ['65100-70000 data', '71000-75000 data']
+            : ['65100-65536 data', '65536-70000 data', '71000-75000 data'],
+        );
+        await meta.unlink(ctx(), ROOT_INO, bytes('f'));
+        const [block] = (await meta.readExtents(copy.ino, 0, 1)).blocks;
+        expect(block?.extents[0]).toMatchObject({ chunkOffset: 0 });
+        const past = { ...clone, source: copy.ino, sourceOffset: 75_000, offset: 0, length: 10 };
+        expect(await meta.cloneRange(ctx(), copy.ino, past)).toMatchObject({ done: 0, attr: { size: 75_000 } });
+        const overlap = { ...clone, source: copy.ino, sourceOffset: 65_000, offset: 65_010, length: 11 };
+        await expect(meta.cloneRange(ctx(), copy.ino, overlap)).rejects.toEqual(code('EINVAL'));
+      });
+
+      test('a clone over data replaces it, with holes too', async () => {
+        await commit(0, 4096, file);
+        const copy = await make(ROOT_INO, 'copy');
+        const clone = { source: file.ino, sourceOffset: 0, offset: 0, length: 4096, sizeAtLeast: 0, killPriv: false };
+        await meta.cloneRange(ctx(), copy.ino, clone);
+        await meta.setattr(ctx(), file.ino, { size: 0 });
+        await meta.setattr(ctx(), file.ino, { size: 8192 });
+        await meta.cloneRange(ctx(), copy.ino, { ...clone, offset: 1000, length: 2000 });
+        expect(await kinds(copy.ino)).toEqual(['0-1000 data', '3000-4096 data']);
+      });
+
+      test('times of access grow, and nothing else changes', async () => {
+        const before = await attr(file.ino);
+        const atime = { sec: before.atime.sec + 10, nsec: 7 };
+        await meta.updateAtimes([
+          { ino: file.ino, atime },
+          { ino: 999_999 as Ino, atime },
+        ]);
+        expect(await attr(file.ino)).toEqual({ ...before, atime });
+        await meta.updateAtimes([{ ino: file.ino, atime: { sec: 1, nsec: 0 } }]);
+        expect((await attr(file.ino)).atime).toEqual(atime);
       });
 
       test('chunk ids are never the same', async () => {

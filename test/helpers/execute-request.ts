@@ -7,9 +7,12 @@ import { attrToProto } from '../../src/wire/attr.js';
 import { blocksToProto } from '../../src/wire/extent.js';
 import {
   bufferOf,
+  accessesFromProto,
+  cloneSpecFromProto,
   commitSpecFromProto,
   createSpecFromProto,
   dirEntryToProto,
+  fallocateSpecFromProto,
   openSpecFromProto,
   renameFromProto,
   setAttrFromProto,
@@ -100,6 +103,19 @@ export function executeRequest(
       case 'swapExtents': {
         const swapped = namespace.swap(ino(op.value.ino), swapSpecFromProto(op.value));
         return reply(attrs(ino(op.value.ino)), { $case: 'swap', value: { swapped } });
+      }
+      case 'fallocate': {
+        const { attr, done } = namespace.fallocate(session, ino(op.value.ino), fallocateSpecFromProto(op.value));
+        return reply([attr], { $case: 'range', value: { done: BigInt(done) } });
+      }
+      case 'cloneRange': {
+        const { attr, done } = namespace.clone(session, ino(op.value.ino), cloneSpecFromProto(op.value));
+        return reply([attr], { $case: 'range', value: { done: BigInt(done) } });
+      }
+      case 'updateAtimes': {
+        const accesses = accessesFromProto(op.value);
+        for (const access of accesses) namespace.accessed(access.ino, access.atime);
+        return reply(attrs(...accesses.map((access) => access.ino)));
       }
       case 'getxattr': {
         const value = namespace.getxattr(ino(op.value.ino), op.value.name);

@@ -5,13 +5,17 @@ import type { FsInfo, FsUsage } from '../../src/model/filesystem.js';
 import type { ChunkId, Fh, FsId, Ino, SessionId } from '../../src/model/ids.js';
 import type { InodeAttr, Timespec } from '../../src/model/inode.js';
 import type {
+  Access,
+  CloneSpec,
   CommitSpec,
   CreateResult,
   CreateSpec,
   DirPage,
+  FallocateSpec,
   NameRef,
   OpenSpec,
   OpId,
+  RangeResult,
   SetAttr,
   SwapSpec,
 } from '../../src/model/operation.js';
@@ -171,6 +175,24 @@ export class MemoryMetadata implements Metadata {
 
   swapExtents(ctx: OpContext, ino: Ino, spec: SwapSpec): Promise<boolean> {
     return this.#mutate('swapExtents', ctx, () => this.namespace.swap(ino, spec));
+  }
+
+  fallocate(ctx: OpContext, ino: Ino, spec: FallocateSpec): Promise<RangeResult> {
+    return this.#mutate('fallocate', ctx, () => {
+      const room = this.fs.capacityBytes === 0 ? Infinity : this.fs.capacityBytes - this.namespace.usedBytes;
+      if (spec.mode !== 'punch' && this.namespace.fallocateGrowth(ino, spec) > room) throw new FsError('ENOSPC');
+      return this.namespace.fallocate(this.sessionId, ino, spec);
+    });
+  }
+
+  cloneRange(ctx: OpContext, ino: Ino, spec: CloneSpec): Promise<RangeResult> {
+    return this.#mutate('cloneRange', ctx, () => this.namespace.clone(this.sessionId, ino, spec));
+  }
+
+  async updateAtimes(accesses: readonly Access[]): Promise<void> {
+    return this.#read('updateAtimes', undefined, () => {
+      for (const { ino, atime } of accesses) this.namespace.accessed(ino, atime);
+    });
   }
 
   allocateChunkId(signal?: AbortSignal): MaybePromise<ChunkId> {

@@ -1,8 +1,16 @@
 import { FsError } from '../../src/common/fs-error.js';
-import { clipExtents, overlayExtents, type BlockExtents, type Extent } from '../../src/model/extent.js';
+import {
+  clipExtents,
+  cutExtents,
+  NO_CHUNK,
+  overlayExtents,
+  type BlockExtents,
+  type Extent,
+} from '../../src/model/extent.js';
 import { NO_INO, ROOT_INO, type Fh, type Ino, type SessionId } from '../../src/model/ids.js';
 import {
   ALLOCATION_UNIT_BYTES,
+  compareTime,
   FILE_SIZE_MAX_BYTES,
   isDirectory,
   isRegular,
@@ -23,12 +31,15 @@ import {
   FIRST_COOKIE,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  type CloneSpec,
   type CommitSpec,
   type CreateResult,
   type CreateSpec,
   type DirPage,
+  type FallocateSpec,
   type NameRef,
   type OpenSpec,
+  type RangeResult,
   type SetAttr,
   type SwapSpec,
 } from '../../src/model/operation.js';
@@ -285,6 +296,88 @@ export class MemoryNamespace {
     for (const { block, extents } of spec.replacement) inode.blocks.set(block, [...extents]);
     inode.attr.allocatedBytes = this.#allocated(inode);
     return true;
+  }
+
+  fallocate(session: SessionId, ino: Ino, spec: FallocateSpec): RangeResult {
+    const inode = this.#get(ino);
+    const { mode, offset, length } = spec;
+    this.#checkRange(inode, offset, length);
+    const end = offset + length;
+    for (const { block, from, to } of this.#spans(offset, end)) {
+      const stored = inode.blocks.get(block) ?? [];
+      const empty = [{ offset: from, length: to - from, chunkId: NO_CHUNK, chunkOffset: 0 }];
+      if (mode === 'punch') inode.blocks.set(block, cutExtents(stored, from, to));
+      else inode.blocks.set(block, mode === 'zero' ? overlayExtents(stored, empty) : overlayExtents(empty, stored));
+    }
+    const size = spec.keepSize || mode === 'punch' ? 0 : end;
+    return this.#ranged(session, inode, Math.max(size, spec.sizeAtLeast), spec.killPriv, length);
+  }
+
+  /** How many bytes more would be allocated, at most. */
+  fallocateGrowth(ino: Ino, { offset, length }: FallocateSpec): number {
+    let free = length;
+    for (const { block, from, to } of this.#spans(offset, offset + length)) {
+      for (const extent of clipExtents(this.#get(ino).blocks.get(block) ?? [], from, to)) free -= extent.length;
+    }
+    return free;
+  }
+
+  clone(session: SessionId, ino: Ino, spec: CloneSpec): RangeResult {
+    const inode = this.#get(ino);
+    const source = this.#get(spec.source);
+    this.#checkRange(inode, spec.offset, spec.length);
+    this.#checkRange(source, spec.sourceOffset, spec.length);
+    const apart = Math.abs(spec.offset - spec.sourceOffset);
+    if (source === inode && apart < spec.length) throw new FsError('EINVAL');
+    const length = Math.min(spec.length, source.attr.size - spec.sourceOffset);
+    if (length <= 0) return { attr: this.attr(ino), done: 0 };
+    const parts: { at: number; extent: Extent }[] = [];
+    for (const { block, from, to } of this.#spans(spec.sourceOffset, spec.sourceOffset + length)) {
+      for (const extent of clipExtents(source.blocks.get(block) ?? [], from, to)) {
+        if (extent.chunkId === NO_CHUNK) continue;
+        parts.push({ at: block * this.#blockSize + extent.offset - spec.sourceOffset + spec.offset, extent });
+      }
+    }
+    for (const { block, from, to } of this.#spans(spec.offset, spec.offset + length)) {
+      inode.blocks.set(block, cutExtents(inode.blocks.get(block) ?? [], from, to));
+    }
+    for (const { at, extent } of parts) {
+      for (const { block, from, to } of this.#spans(at, at + extent.length)) {
+        const chunkOffset = extent.chunkOffset + block * this.#blockSize + from - at;
+        const added = [{ offset: from, length: to - from, chunkId: extent.chunkId, chunkOffset }];
+        inode.blocks.set(block, overlayExtents(inode.blocks.get(block) ?? [], added));
+      }
+    }
+    return this.#ranged(session, inode, Math.max(spec.sizeAtLeast, spec.offset + length), spec.killPriv, length);
+  }
+
+  accessed(ino: Ino, atime: Timespec): void {
+    const attr = this.#inodes.get(ino)?.attr;
+    if (attr !== undefined && compareTime(atime, attr.atime) > 0) attr.atime = atime;
+  }
+
+  #checkRange(inode: Inode, offset: number, length: number): void {
+    if (!isRegular(inode.attr.mode) || length === 0) throw new FsError('EINVAL');
+    if (offset + length > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG');
+  }
+
+  /** The parts of a range by block, as offsets in the block. */
+  *#spans(start: number, end: number): Iterable<{ block: number; from: number; to: number }> {
+    for (let at = start; at < end;) {
+      const block = Math.floor(at / this.#blockSize);
+      const base = block * this.#blockSize;
+      const to = Math.min(this.#blockSize, end - base);
+      yield { block, from: at - base, to };
+      at = base + to;
+    }
+  }
+
+  #ranged(session: SessionId, inode: Inode, size: number, kill: boolean, done: number): RangeResult {
+    inode.attr.size = Math.max(inode.attr.size, size);
+    if (kill) killPriv(inode.attr);
+    this.#wrote(session, inode);
+    this.#touch(inode, true);
+    return { attr: this.attr(inode.attr.ino), done };
   }
 
   getxattr(ino: Ino, name: Uint8Array): Uint8Array | undefined {

@@ -5,7 +5,7 @@ import type { Logger } from '../../common/logger.js';
 import type { Counter, MetricsRegistry } from '../../common/metrics.js';
 import type { Metadata } from '../../meta/metadata.js';
 import { chunkKey } from '../../model/chunk-key.js';
-import type { Extent } from '../../model/extent.js';
+import { NO_CHUNK, type Extent } from '../../model/extent.js';
 import type { ChunkId, Ino } from '../../model/ids.js';
 import type { InodeTable } from '../inode-table.js';
 import type { ChunkCache } from '../read/chunk-cache.js';
@@ -60,7 +60,7 @@ export class Compactor {
 
   /** A reader met this block. */
   consider(ino: Ino, block: number, extents: readonly Extent[]): void {
-    if (this.#candidates.size >= CANDIDATES_MAX || !worthwhile(extents)) return;
+    if (this.#candidates.size >= CANDIDATES_MAX || !worthwhile(written(extents))) return;
     const key = `${ino}/${block}`;
     if (!this.#candidates.has(key)) this.#candidates.set(key, { ino, block, sinceMs: this.#deps.clock.monotonicMs() });
   }
@@ -70,7 +70,7 @@ export class Compactor {
     const { metadata, transfer, table } = this.#deps;
     const { signal } = this.#closing;
     const map = await metadata.readExtents(ino, block, 1, signal);
-    const extents = map.blocks.find((candidate) => candidate.block === block)?.extents ?? [];
+    const extents = written(map.blocks.find((candidate) => candidate.block === block)?.extents ?? []);
     if (!worthwhile(extents) && extents.length < 2) return false;
     const payload = await interruptible(this.#read(extents), signal);
     const chunkId = await metadata.allocateChunkId(signal);
@@ -139,6 +139,11 @@ export class Compactor {
     }
     return Buffer.concat(parts);
   }
+}
+
+/** What is allocated and empty has nothing to rewrite, and stays as it is. */
+function written(extents: readonly Extent[]): readonly Extent[] {
+  return extents.filter(({ chunkId }) => chunkId !== NO_CHUNK);
 }
 
 /** Many runs; or chunks of which this block uses less than half of what lies between the parts it uses. */

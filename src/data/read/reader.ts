@@ -5,7 +5,7 @@ import type { MaybePromise } from '../../common/maybe-promise.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Metadata } from '../../meta/metadata.js';
 import { chunkKey } from '../../model/chunk-key.js';
-import type { Extent } from '../../model/extent.js';
+import { NO_CHUNK, type Extent } from '../../model/extent.js';
 import type { Ino } from '../../model/ids.js';
 import { DataError, fsErrorOf, isDataError } from '../data-error.js';
 import type { InodeState } from '../inode-state.js';
@@ -220,7 +220,8 @@ export class Reader {
       at = Math.max(at, extent.offset);
       const to = Math.min(extent.offset + extent.length, stop);
       const ahead = Math.min(extent.offset + extent.length, Math.max(to, fetchUpTo - base));
-      this.#chunk(extent, at, to, ahead, parts);
+      if (extent.chunkId === NO_CHUNK) zeros(to - at, parts);
+      else this.#chunk(extent, at, to, ahead, parts);
       at = to;
     }
     if (at < stop) zeros(stop - at, parts);
@@ -287,6 +288,7 @@ export class Reader {
       const to = Math.min(this.#blockSize, until - base);
       for (let i = firstExtent(extents, from); i < extents.length && extents[i]!.offset < to; i++) {
         const { offset, length, chunkId, chunkOffset } = extents[i]!;
+        if (chunkId === NO_CHUNK) continue;
         const start = Math.max(from, offset) - offset;
         cache.prefetch(chunkId, chunkOffset + start, chunkOffset + Math.min(length, to - offset));
       }

@@ -2,6 +2,8 @@ import { allocatedBytes } from '../../model/allocated-bytes.js';
 import type { Extent } from '../../model/extent.js';
 import { FsError } from '../../common/fs-error.js';
 import { LiveBytes } from '../live-bytes.js';
+import type { Ino } from '../../model/ids.js';
+import { isRegular } from '../../model/inode.js';
 import { blockOfKey } from '../keys.js';
 import type { BlockRecord } from '../records/block-record.js';
 import type { InodeRecord } from '../records/inode-record.js';
@@ -14,6 +16,40 @@ import type { OpTransaction } from './op-transaction.js';
 const INLINE_ROWS_MAX = 32;
 /** Truncations whose rows may wait for the background at once. */
 const TRIMS_MAX = 16;
+
+/** A regular file: ENOENT when it is gone, EINVAL for anything else. */
+export async function mustFile(op: OpTransaction, ino: Ino): Promise<InodeRecord> {
+  const record = await op.mustInode(ino);
+  if (!isRegular(record.attr.mode)) throw new FsError('EINVAL', 'not a regular file');
+  return record;
+}
+
+/**
+ * Accounts for bytes that an operation allocated (or, negative, freed). Those of a commit are paid from the session's reservation, then from free space; others from free space
+ * alone, for the reservation is promised to data that is written already. ENOSPC when there is neither, so that the sum of what is used and reserved never exceeds the capacity.
+ */
+export async function spend(
+  op: OpTransaction,
+  bytes: number,
+  from: 'reservation' | 'free' = 'reservation',
+): Promise<void> {
+  if (bytes === 0) return;
+  if (bytes < 0) return op.addCounters({ usedBytes: bytes });
+  const { tables, keys, info } = op.scope;
+  const key = keys.session(op.session);
+  const session = from === 'reservation' ? await op.tx.get(tables.sessions, key) : undefined;
+  const reserved = Math.min(bytes, session?.reservedBytes ?? 0);
+  const counters = await op.counters();
+  const used = counters.usedBytes + bytes;
+  const promised = counters.reservedBytes - reserved;
+  if (info.capacityBytes > 0 && used + promised > info.capacityBytes) {
+    throw new FsError('ENOSPC', `the filesystem's ${info.capacityBytes} bytes are used or reserved`);
+  }
+  op.putCounters({ ...counters, usedBytes: used, reservedBytes: promised });
+  if (session !== undefined && reserved > 0) {
+    op.tx.put(tables.sessions, key, { ...session, reservedBytes: session.reservedBytes - reserved });
+  }
+}
 
 /** The extents of a stored block as readers see them: without what truncations took whose rows are not cut yet. */
 export function liveExtents(

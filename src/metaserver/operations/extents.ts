@@ -1,15 +1,16 @@
 import { FsError } from '../../common/fs-error.js';
 import type { CommitExtents, ExtentsResult, ReadExtents, SwapExtents } from '../../gen/curvefs/v1/metaserver.js';
 import { allocatedBytes } from '../../model/allocated-bytes.js';
-import { clipExtents, overlayExtents, type BlockExtents, type ChunkInfo, type Extent } from '../../model/extent.js';
-import type { ChunkId, Ino } from '../../model/ids.js';
 import {
-  ALLOCATION_UNIT_BYTES,
-  compareTime,
-  FILE_SIZE_MAX_BYTES,
-  isRegular,
-  type Timespec,
-} from '../../model/inode.js';
+  clipExtents,
+  NO_CHUNK,
+  overlayExtents,
+  type BlockExtents,
+  type ChunkInfo,
+  type Extent,
+} from '../../model/extent.js';
+import type { ChunkId } from '../../model/ids.js';
+import { ALLOCATION_UNIT_BYTES, compareTime, FILE_SIZE_MAX_BYTES, type Timespec } from '../../model/inode.js';
 import { inoFromProto } from '../../wire/attr.js';
 import { blocksToProto } from '../../wire/extent.js';
 import { commitSpecFromProto, swapSpecFromProto } from '../../wire/operation.js';
@@ -20,7 +21,7 @@ import type { InodeRecord } from '../records/inode-record.js';
 import type { FoundRows } from '../store/transaction.js';
 import { clipBlock, sizeLimit } from '../truncation.js';
 import { applyLiveBytes } from './chunks.js';
-import { liveExtents, writtenBy } from './content.js';
+import { liveExtents, mustFile, spend, writtenBy } from './content.js';
 import type { OpTransaction } from './op-transaction.js';
 import { killPrivilege } from './privilege.js';
 import type { OpReply } from './reply.js';
@@ -155,35 +156,6 @@ function swapped(record: InodeRecord, done: boolean): OpReply {
   return { attrs: [record.attr], result: { kind: 'proto', result: { $case: 'swap', value: { swapped: done } } } };
 }
 
-async function mustFile(op: OpTransaction, ino: Ino): Promise<InodeRecord> {
-  const record = await op.mustInode(ino);
-  if (!isRegular(record.attr.mode)) throw new FsError('EINVAL', 'not a regular file');
-  return record;
-}
-
-/**
- * Accounts for bytes that a commit allocated (or, negative, freed). They are paid from the session's reservation, then from free space; ENOSPC when there is neither, so that
- * the sum of what is used and reserved never exceeds the capacity.
- */
-async function spend(op: OpTransaction, bytes: number): Promise<void> {
-  if (bytes === 0) return;
-  if (bytes < 0) return op.addCounters({ usedBytes: bytes });
-  const { tables, keys, info } = op.scope;
-  const key = keys.session(op.session);
-  const session = await op.tx.get(tables.sessions, key);
-  const reserved = Math.min(bytes, session?.reservedBytes ?? 0);
-  const counters = await op.counters();
-  const used = counters.usedBytes + bytes;
-  const promised = counters.reservedBytes - reserved;
-  if (info.capacityBytes > 0 && used + promised > info.capacityBytes) {
-    throw new FsError('ENOSPC', `the filesystem's ${info.capacityBytes} bytes are used or reserved`);
-  }
-  op.putCounters({ ...counters, usedBytes: used, reservedBytes: promised });
-  if (session !== undefined && reserved > 0) {
-    op.tx.put(tables.sessions, key, { ...session, reservedBytes: session.reservedBytes - reserved });
-  }
-}
-
 /** The mtime that a commit sets; undefined = it leaves the mtime alone. */
 function commitTime(record: InodeRecord, mtime: Timespec | undefined, timeEpoch: number): Timespec | undefined {
   if (mtime === undefined || timeEpoch < record.attr.timeEpoch) return undefined;
@@ -195,7 +167,8 @@ function commitTime(record: InodeRecord, mtime: Timespec | undefined, timeEpoch:
 function checkExtents(blocks: readonly BlockExtents[], chunks: readonly ChunkInfo[], blockSize: number): void {
   const sizes = new Map<ChunkId, number>();
   for (const { chunkId, size } of chunks) {
-    if (size === 0 || sizes.has(chunkId)) throw new FsError('EINVAL', `chunk ${chunkId} is empty or named twice`);
+    if (size === 0 || chunkId === NO_CHUNK || sizes.has(chunkId))
+      throw new FsError('EINVAL', `chunk ${chunkId} is empty or named twice`);
     sizes.set(chunkId, size);
   }
   for (const { extents } of blocks) {

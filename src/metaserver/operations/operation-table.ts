@@ -1,6 +1,8 @@
 import type { Request } from '../../gen/curvefs/v1/metaserver.js';
+import { updateAtimes } from './atimes.js';
 import { create } from './create.js';
 import { commitExtents, readExtents, swapExtents } from './extents.js';
+import { cloneRange, fallocate } from './ranges.js';
 import { getattr, lookup, readlink } from './lookup.js';
 import type { OpTransaction } from './op-transaction.js';
 import { open } from './open.js';
@@ -26,6 +28,8 @@ const MUTATIONS: ReadonlySet<Operation['$case']> = new Set([
   'open',
   'commitExtents',
   'swapExtents',
+  'fallocate',
+  'cloneRange',
   'setxattr',
   'removexattr',
 ]);
@@ -77,6 +81,12 @@ export function runOperation(op: OpTransaction, operation: NamespaceOperation): 
       return commitExtents(op, operation.value);
     case 'swapExtents':
       return swapExtents(op, operation.value);
+    case 'fallocate':
+      return fallocate(op, operation.value);
+    case 'cloneRange':
+      return cloneRange(op, operation.value);
+    case 'updateAtimes':
+      return updateAtimes(op, operation.value);
     case 'getxattr':
       return getxattr(op, operation.value);
     case 'listxattr':

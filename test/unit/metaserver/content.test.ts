@@ -1,11 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { BlockExtents, Extent } from '../../../src/model/extent.js';
+import { NO_CHUNK, type BlockExtents, type Extent } from '../../../src/model/extent.js';
 import type { ChunkId, Fh, Ino } from '../../../src/model/ids.js';
+import type { Response } from '../../../src/gen/curvefs/v1/metaserver.js';
 import { chunkKey } from '../../../src/model/chunk-key.js';
+import type { FallocateSpec } from '../../../src/model/operation.js';
 import { blocksToProto, blocksFromProto } from '../../../src/wire/extent.js';
 import type { Operation } from '../../../src/metaserver/operations/operation-table.js';
-import { openToProto, swapToProto } from '../../../src/wire/operation.js';
+import {
+  accessesToProto,
+  cloneToProto,
+  fallocateToProto,
+  openToProto,
+  swapToProto,
+} from '../../../src/wire/operation.js';
 import { commitOp, createOp, first, FS, Harness, ROOT_INO, unlinkOp, type TestClient } from './slot-harness.js';
 
 const BLOCK = FS.blockSizeBytes;
@@ -306,49 +314,156 @@ describe('capacity', () => {
   });
 });
 
-test('bytes in the file are those of the last write, whatever the order of commits and truncations', async () => {
-  const step = fc.oneof(
-    fc.record({
-      kind: fc.constant('write' as const),
-      at: fc.nat(300_000),
-      length: fc.integer({ min: 1, max: 90_000 }),
-    }),
-    fc.record({ kind: fc.constant('truncate' as const), at: fc.nat(300_000), length: fc.constant(0) }),
-  );
+describe('ranges', () => {
+  const fallocate = (ino: Ino, mode: FallocateSpec['mode'], offset: number, length: number): Operation => ({
+    $case: 'fallocate',
+    value: fallocateToProto(ino, { mode, offset, length, keepSize: true, sizeAtLeast: 0, killPriv: false }),
+  });
+  const doneOf = ({ result }: Response): number => {
+    if (result?.$case !== 'range') throw new Error('no range');
+    return Number(result.value.done);
+  };
+
+  test('a long one is done in parts', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const length = 2000 * BLOCK;
+    let parts = 0;
+    for (let at = 100; at < length; parts++) {
+      at += doneOf(await client.ok(fallocate(ino, 'allocate', at, length - at)));
+    }
+    expect(parts).toBe(4);
+    expect(await client.getattr(ino)).toMatchObject({ size: 0, allocatedBytes: length });
+    for (let at = BLOCK; at < length; parts++) at += doneOf(await client.ok(fallocate(ino, 'punch', at, length - at)));
+    expect(parts).toBe(8);
+    expect(await client.getattr(ino)).toMatchObject({ allocatedBytes: BLOCK });
+    expect(doneOf(await client.ok(fallocate(ino, 'punch', BLOCK, 2 ** 45)))).toBe(2 ** 45);
+  });
+
+  test('take free space, never what is reserved for writes', async () => {
+    await harness.close();
+    await start({ capacityBytes: 100 * 4096 });
+    const { ino } = await client.create(ROOT_INO, 'f');
+    await client.ok({ $case: 'reserve', value: { bytes: BigInt(60 * 4096) } });
+    expect(await client.errno(fallocate(ino, 'allocate', 0, 41 * 4096))).toBe('ENOSPC');
+    expect(await client.getattr(ino)).toMatchObject({ allocatedBytes: 0 });
+    await client.ok(fallocate(ino, 'allocate', 0, 40 * 4096));
+    await client.commit(ino, write(100 * BLOCK, 60 * 4096));
+    // what is allocated can be written although nothing is free
+    await client.commit(ino, write(0, 40 * 4096));
+    expect(await client.errno(commitOp(ino, write(50 * BLOCK, 1)))).toBe('ENOSPC');
+    await client.ok(fallocate(ino, 'punch', 0, 4096));
+    await client.commit(ino, write(50 * BLOCK, 1));
+  });
+
+  test('a clone of many blocks is done in parts, and its chunks live until both files are gone', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const length = 600 * BLOCK;
+    await client.commit(ino, write(0, length));
+    const copy = await client.create(ROOT_INO, 'copy');
+    const rest = { source: ino, sizeAtLeast: 0, killPriv: false };
+    for (let at = 0; at < length;) {
+      const spec = { ...rest, sourceOffset: at, offset: at + 10, length: length - at };
+      const done = doneOf(await client.ok({ $case: 'cloneRange', value: cloneToProto(copy.ino, spec) }));
+      expect(done).toBeGreaterThan(0);
+      at += done;
+    }
+    expect(await client.getattr(copy.ino)).toMatchObject({ size: length + 10 });
+    await harness.checkAccounting();
+    await client.ok(unlinkOp(ROOT_INO, 'f'));
+    while ((await harness.slot.usage()).usedBytes > length + BLOCK)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await harness.slot.usage()).deletesQueued).toBe(0);
+    await client.ok(unlinkOp(ROOT_INO, 'copy'));
+    while ((await harness.slot.usage()).deletesQueued === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
+  test('a read-only session notes no access times', async () => {
+    const { ino } = await client.create(ROOT_INO, 'f');
+    const reader = await harness.client({ readOnly: true });
+    const accesses = accessesToProto([{ ino, atime: { sec: 2 ** 33, nsec: 0 } }]);
+    expect(await reader.errno({ $case: 'updateAtimes', value: accesses })).toBe('EROFS');
+  });
+});
+
+test('bytes in the files are those of the last change, whatever the order of commits, truncations, holes and clones', async () => {
+  const SIZE = 400_000;
+  const UNWRITTEN = 65_535;
+  const kind = fc.constantFrom('write', 'write', 'truncate', 'punch', 'zero', 'allocate', 'clone' as const);
+  const step = fc.record({
+    kind,
+    file: fc.nat(1),
+    at: fc.nat(300_000),
+    length: fc.integer({ min: 1, max: 90_000 }),
+    from: fc.nat(300_000),
+    other: fc.boolean(),
+  });
   let run = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 12 }), async (steps) => {
-      const name = `f${run++}`;
-      const { ino } = await client.create(ROOT_INO, name);
+    fc.asyncProperty(fc.array(step, { maxLength: 14 }), async (steps) => {
       // each byte's chunk, 0 = hole; in units of 100 bytes would hide edges, so bytes it is
-      const bytes = new Uint16Array(400_000);
-      let size = 0;
-      let epoch = 0;
-      for (const { kind, at, length } of steps) {
-        if (kind === 'write') {
-          const spec = write(at, length);
-          await client.commit(ino, { ...spec, truncEpoch: epoch });
-          bytes.fill(spec.chunks[0]!.chunkId % 65_536, at, at + length);
-          size = Math.max(size, at + length);
-        } else {
-          await client.setattr(ino, { size: at });
-          epoch++;
-          bytes.fill(0, at);
-          size = at;
+      const files = [];
+      for (const name of [`f${run}`, `g${run++}`]) {
+        const { ino } = await client.create(ROOT_INO, name);
+        files.push({ ino, bytes: new Uint16Array(SIZE), size: 0, epoch: 0 });
+      }
+      for (const { kind: what, file, at, length, from, other } of steps) {
+        const target = files[file]!;
+        const end = at + length;
+        switch (what) {
+          case 'write': {
+            const spec = write(at, length);
+            await client.commit(target.ino, { ...spec, truncEpoch: target.epoch });
+            target.bytes.fill(spec.chunks[0]!.chunkId % 65_000, at, end);
+            target.size = Math.max(target.size, end);
+            break;
+          }
+          case 'truncate':
+            await client.setattr(target.ino, { size: at });
+            target.epoch++;
+            if (at < target.size) target.bytes.fill(0, at);
+            target.size = at;
+            break;
+          case 'clone': {
+            const source = files[other ? 1 - file : file]!;
+            if (source === target && Math.abs(from - at) < length) break;
+            const { ino } = source;
+            const spec = { source: ino, sourceOffset: from, offset: at, length, sizeAtLeast: 0, killPriv: false };
+            const { result } = await client.ok({ $case: 'cloneRange', value: cloneToProto(target.ino, spec) });
+            const count = Math.max(0, Math.min(length, source.size - from));
+            expect(result).toMatchObject({ value: { done: BigInt(count) } });
+            if (count === 0) break;
+            target.bytes.set(
+              source.bytes.slice(from, from + count).map((chunk) => (chunk === UNWRITTEN ? 0 : chunk)),
+              at,
+            );
+            target.size = Math.max(target.size, at + count);
+            break;
+          }
+          default: {
+            const spec = { mode: what, offset: at, length, keepSize: other, sizeAtLeast: 0, killPriv: false };
+            await client.ok({ $case: 'fallocate', value: fallocateToProto(target.ino, spec) });
+            if (what === 'punch') target.bytes.fill(0, at, end);
+            if (what === 'zero') target.bytes.fill(UNWRITTEN, at, end);
+            if (what === 'allocate') for (let i = at; i < end; i++) target.bytes[i] ||= UNWRITTEN;
+            if (what !== 'punch' && !other) target.size = Math.max(target.size, end);
+          }
         }
       }
-      const seen = new Uint16Array(400_000);
-      for (const { block, extents } of await extentsOf(ino)) {
-        for (const { offset, length, chunkId } of extents) {
-          seen.fill(chunkId % 65_536, block * BLOCK + offset, block * BLOCK + offset + length);
+      for (const { ino, bytes, size } of files) {
+        const seen = new Uint16Array(SIZE);
+        for (const { block, extents } of await extentsOf(ino)) {
+          for (const { offset, length, chunkId } of extents) {
+            const value = chunkId === NO_CHUNK ? UNWRITTEN : chunkId % 65_000;
+            seen.fill(value, block * BLOCK + offset, block * BLOCK + offset + length);
+          }
         }
+        expect(Buffer.compare(Buffer.from(seen.buffer), Buffer.from(bytes.buffer))).toBe(0);
+        const units = new Set<number>();
+        bytes.forEach((chunk, i) => chunk !== 0 && units.add(Math.floor(i / 4096)));
+        expect(await client.getattr(ino)).toMatchObject({ size, allocatedBytes: units.size * 4096 });
       }
-      expect(Buffer.compare(Buffer.from(seen.buffer), Buffer.from(bytes.buffer))).toBe(0);
-      const units = new Set<number>();
-      bytes.forEach((chunk, i) => chunk !== 0 && units.add(Math.floor(i / 4096)));
-      expect(await client.getattr(ino)).toMatchObject({ size, allocatedBytes: units.size * 4096 });
     }),
-    { numRuns: 25 },
+    { numRuns: 40 },
   );
   await harness.checkAccounting();
   expect(await client.errno(createOp(ROOT_INO, 'last'))).toBe('OK');

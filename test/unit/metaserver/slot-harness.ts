@@ -12,6 +12,7 @@ import type { Operation } from '../../../src/metaserver/operations/operation-tab
 import type { SessionConnection } from '../../../src/metaserver/sessions/session-connection.js';
 import type { Session } from '../../../src/metaserver/sessions/session.js';
 import type { Slot } from '../../../src/metaserver/slot.js';
+import { NO_CHUNK } from '../../../src/model/extent.js';
 import type { FsInfo } from '../../../src/model/filesystem.js';
 import { ROOT_INO, type Fh, type FsId, type Ino, type SessionId } from '../../../src/model/ids.js';
 import { S_IFDIR, S_IFREG, type InodeAttr } from '../../../src/model/inode.js';
@@ -166,7 +167,7 @@ export class Harness {
           allocated += tables.inodes.decode(value).attr.allocatedBytes;
         } else if (kind === 'B') {
           for (const { chunkId, length } of tables.blocks.decode(value).extents) {
-            live.set(chunkId, (live.get(chunkId) ?? 0) + length);
+            if (chunkId !== NO_CHUNK) live.set(chunkId, (live.get(chunkId) ?? 0) + length);
           }
         }
       } else if (tag === 'h') {

@@ -176,6 +176,9 @@ export interface Request {
     | { $case: "queryOps"; value: QueryOps }
     | { $case: "adoptCheck"; value: AdoptCheckRequest }
     | { $case: "adoptEnd"; value: AdoptEnd }
+    | { $case: "fallocate"; value: Fallocate }
+    | { $case: "cloneRange"; value: CloneRange }
+    | { $case: "updateAtimes"; value: UpdateAtimes }
     | undefined;
 }
 
@@ -198,6 +201,7 @@ export interface Response {
     | { $case: "reserve"; value: ReserveResult }
     | { $case: "queryOps"; value: QueryOpsResult }
     | { $case: "adoptCheck"; value: AdoptCheckResult }
+    | { $case: "range"; value: RangeResult }
     | undefined;
 }
 
@@ -413,6 +417,52 @@ export interface AdoptCheckResult {
 
 export interface AdoptEnd {
   sessionId: bigint;
+}
+
+/** fallocate(2). A long range takes several operations: the reply says how far this one came. */
+export interface Fallocate {
+  ino: bigint;
+  mode: Fallocate_Mode;
+  offset: bigint;
+  length: bigint;
+  keepSize: boolean;
+  /** The size as the writer sees it, uncommitted data included; 0 = that of the server. */
+  sizeAtLeast: bigint;
+  killPriv: boolean;
+}
+
+export enum Fallocate_Mode {
+  MODE_UNSPECIFIED = 0,
+  MODE_ALLOCATE = 1,
+  MODE_PUNCH_HOLE = 2,
+  MODE_ZERO_RANGE = 3,
+  UNRECOGNIZED = -1,
+}
+
+/** copy_file_range(2) without moving data: the destination's extents name the source's chunks. */
+export interface CloneRange {
+  source: bigint;
+  sourceOffset: bigint;
+  ino: bigint;
+  offset: bigint;
+  length: bigint;
+  sizeAtLeast: bigint;
+  killPriv: boolean;
+}
+
+export interface RangeResult {
+  /** Bytes from the start of the range that are done. */
+  done: bigint;
+}
+
+/** Times of reads, gathered by a mount: each counts if it is later than what is stored. */
+export interface UpdateAtimes {
+  accesses: UpdateAtimes_Access[];
+}
+
+export interface UpdateAtimes_Access {
+  ino: bigint;
+  atime: Timespec | undefined;
 }
 
 function createBaseOpenSessionRequest(): OpenSessionRequest {
@@ -1660,6 +1710,15 @@ export const Request: MessageFns<Request> = {
       case "adoptEnd":
         AdoptEnd.encode(message.op.value, writer.uint32(218).fork()).join();
         break;
+      case "fallocate":
+        Fallocate.encode(message.op.value, writer.uint32(274).fork()).join();
+        break;
+      case "cloneRange":
+        CloneRange.encode(message.op.value, writer.uint32(282).fork()).join();
+        break;
+      case "updateAtimes":
+        UpdateAtimes.encode(message.op.value, writer.uint32(290).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1893,6 +1952,30 @@ export const Request: MessageFns<Request> = {
             message.op = { $case: "adoptEnd", value: AdoptEnd.decode(reader, reader.uint32()) };
             continue;
           }
+          case 34: {
+            if (tag !== 274) {
+              break;
+            }
+
+            message.op = { $case: "fallocate", value: Fallocate.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 35: {
+            if (tag !== 282) {
+              break;
+            }
+
+            message.op = { $case: "cloneRange", value: CloneRange.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 36: {
+            if (tag !== 290) {
+              break;
+            }
+
+            message.op = { $case: "updateAtimes", value: UpdateAtimes.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1960,6 +2043,9 @@ export const Response: MessageFns<Response> = {
         break;
       case "adoptCheck":
         AdoptCheckResult.encode(message.result.value, writer.uint32(122).fork()).join();
+        break;
+      case "range":
+        RangeResult.encode(message.result.value, writer.uint32(186).fork()).join();
         break;
     }
     return writer;
@@ -2096,6 +2182,14 @@ export const Response: MessageFns<Response> = {
             }
 
             message.result = { $case: "adoptCheck", value: AdoptCheckResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.result = { $case: "range", value: RangeResult.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -4638,6 +4732,415 @@ export const AdoptEnd: MessageFns<AdoptEnd> = {
             }
 
             message.sessionId = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseFallocate(): Fallocate {
+  return { ino: 0n, mode: 0, offset: 0n, length: 0n, keepSize: false, sizeAtLeast: 0n, killPriv: false };
+}
+
+export const Fallocate: MessageFns<Fallocate> = {
+  encode(message: Fallocate, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.mode !== 0) {
+      writer.uint32(16).int32(message.mode);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.offset);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.length);
+    }
+    if (message.keepSize !== false) {
+      writer.uint32(40).bool(message.keepSize);
+    }
+    if (message.sizeAtLeast !== 0n) {
+      if (BigInt.asUintN(64, message.sizeAtLeast) !== message.sizeAtLeast) {
+        throw new globalThis.Error("value provided for field message.sizeAtLeast of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sizeAtLeast);
+    }
+    if (message.killPriv !== false) {
+      writer.uint32(56).bool(message.killPriv);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Fallocate {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFallocate();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.mode = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.keepSize = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sizeAtLeast = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.killPriv = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCloneRange(): CloneRange {
+  return { source: 0n, sourceOffset: 0n, ino: 0n, offset: 0n, length: 0n, sizeAtLeast: 0n, killPriv: false };
+}
+
+export const CloneRange: MessageFns<CloneRange> = {
+  encode(message: CloneRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.source !== 0n) {
+      if (BigInt.asUintN(64, message.source) !== message.source) {
+        throw new globalThis.Error("value provided for field message.source of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.source);
+    }
+    if (message.sourceOffset !== 0n) {
+      if (BigInt.asUintN(64, message.sourceOffset) !== message.sourceOffset) {
+        throw new globalThis.Error("value provided for field message.sourceOffset of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.sourceOffset);
+    }
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.ino);
+    }
+    if (message.offset !== 0n) {
+      if (BigInt.asUintN(64, message.offset) !== message.offset) {
+        throw new globalThis.Error("value provided for field message.offset of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.offset);
+    }
+    if (message.length !== 0n) {
+      if (BigInt.asUintN(64, message.length) !== message.length) {
+        throw new globalThis.Error("value provided for field message.length of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.length);
+    }
+    if (message.sizeAtLeast !== 0n) {
+      if (BigInt.asUintN(64, message.sizeAtLeast) !== message.sizeAtLeast) {
+        throw new globalThis.Error("value provided for field message.sizeAtLeast of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.sizeAtLeast);
+    }
+    if (message.killPriv !== false) {
+      writer.uint32(56).bool(message.killPriv);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloneRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloneRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.source = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sourceOffset = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.offset = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.length = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.sizeAtLeast = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.killPriv = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseRangeResult(): RangeResult {
+  return { done: 0n };
+}
+
+export const RangeResult: MessageFns<RangeResult> = {
+  encode(message: RangeResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.done !== 0n) {
+      if (BigInt.asUintN(64, message.done) !== message.done) {
+        throw new globalThis.Error("value provided for field message.done of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.done);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RangeResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRangeResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.done = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateAtimes(): UpdateAtimes {
+  return { accesses: [] };
+}
+
+export const UpdateAtimes: MessageFns<UpdateAtimes> = {
+  encode(message: UpdateAtimes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.accesses) {
+      UpdateAtimes_Access.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateAtimes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateAtimes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accesses.push(UpdateAtimes_Access.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseUpdateAtimes_Access(): UpdateAtimes_Access {
+  return { ino: 0n, atime: undefined };
+}
+
+export const UpdateAtimes_Access: MessageFns<UpdateAtimes_Access> = {
+  encode(message: UpdateAtimes_Access, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.atime !== undefined) {
+      Timespec.encode(message.atime, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): UpdateAtimes_Access {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseUpdateAtimes_Access();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.atime = Timespec.decode(reader, reader.uint32());
             continue;
           }
         }
