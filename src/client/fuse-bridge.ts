@@ -130,17 +130,15 @@ export class FuseBridge implements FuseOperations {
   }
 
   write(request: fuse.WriteRequest, ctx: FuseContext): MaybePromise<number> {
-    const { data } = request;
-    const written = this.#fs.write(new KernelContext(ctx), {
+    return this.#fs.write(new KernelContext(ctx), {
       ino: ctx.nodeid as Ino,
       fh: request.fh as Fh,
       offset: request.offset,
-      data,
+      data: request.data,
       append: (request.flags & O_APPEND) !== 0,
       fromPageCache: request.writeCache,
       killPriv: request.killSuidgid,
     });
-    return isPromise(written) ? written.then(() => data.length) : data.length;
   }
 
   flush(request: fuse.FlushRequest, ctx: FuseContext): MaybePromise<void> {

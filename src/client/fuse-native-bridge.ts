@@ -100,8 +100,7 @@ export class FuseNativeBridge {
         const { ino, fh } = this.#handle(handle);
         const data = buffer.subarray(0, length);
         const request = { ino, fh, offset: position, data, append: false, fromPageCache: false, killPriv: false };
-        await this.#deps.fs.write(ctx, request);
-        return length;
+        return this.#deps.fs.write(ctx, request);
       }),
     flush: (_path, handle, done) =>
       this.#answer(done, async (ctx) => {

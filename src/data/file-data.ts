@@ -26,8 +26,11 @@ export interface FileData extends Closable {
   opened(attr: InodeAttr, extents: ExtentMap | undefined): void;
   released(ino: Ino): void;
   read(ino: Ino, offset: number, length: number, signal?: AbortSignal): MaybePromise<readonly Uint8Array[]>;
-  /** Resolves when all bytes are in the journal; the buffer may be reused then. */
-  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<void>;
+  /**
+   * Resolves with the number of bytes written when they are in the journal; the buffer may be reused then. Fewer than asked for when the filesystem fills up or the wait is interrupted in
+   * the middle, never for what comes from the page cache.
+   */
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<number>;
   /** setattr of a regular file: as `Metadata.setattr`, in order with the inode's writes. */
   setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr>;
   /** The attributes with what is not committed yet laid over them: size, times, allocated bytes, killed privileges. */

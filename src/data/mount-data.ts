@@ -188,7 +188,7 @@ export class MountData implements FileData {
     });
   }
 
-  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<void> {
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<number> {
     return this.#writes.write(ino, offset, data, options);
   }
 

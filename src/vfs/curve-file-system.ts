@@ -118,7 +118,7 @@ export class CurveFileSystem implements FileSystem {
     return this.#files.read(ctx, ino, fh, offset, length);
   }
 
-  write(ctx: VfsContext, request: WriteRequest): MaybePromise<void> {
+  write(ctx: VfsContext, request: WriteRequest): MaybePromise<number> {
     return this.#files.write(ctx, request);
   }
 

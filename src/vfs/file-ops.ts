@@ -99,18 +99,22 @@ export class FileOps {
     return this.#core.data.read(this.#core.inner(ino), offset, length, ctx.signal);
   }
 
-  write(ctx: VfsContext, request: WriteRequest): MaybePromise<void> {
+  write(ctx: VfsContext, request: WriteRequest): MaybePromise<number> {
     const core = this.#core;
     const { fh, offset, data } = request;
     if (!mayWriteBy(fh)) throw new FsError('EBADF', 'write by a handle that is not open for writing');
     if (offset + data.length > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `a write up to ${offset + data.length}`);
-    if (data.length === 0) return;
+    if (data.length === 0) return 0;
     const ino = core.inner(request.ino);
     const options = new ContextWriteOptions(ctx, request);
     const drops = options.killPriv && core.driverCache !== undefined && core.hasPrivileges(ino);
     const written = core.data.write(ino, offset, data, options);
     // The reply has no room for the new mode, and the kernel would show the old one until it asks again.
-    return drops ? mapMaybe(written, () => core.driverCache?.invalidateAttr(request.ino)) : written;
+    if (!drops) return written;
+    return mapMaybe(written, async (bytes) => {
+      await core.driverCache?.invalidateAttr(request.ino);
+      return bytes;
+    });
   }
 
   flush(ctx: VfsContext, outer: Ino, fh: Fh): MaybePromise<void> {

@@ -45,7 +45,8 @@ export interface FileSystem {
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply>;
   read(ctx: VfsContext, ino: Ino, fh: Fh, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
   /** Writes all of the data, or fails. */
-  write(ctx: VfsContext, request: WriteRequest): MaybePromise<void>;
+  /** Returns the number of bytes written. */
+  write(ctx: VfsContext, request: WriteRequest): MaybePromise<number>;
   /** close(2) of one descriptor: returns the error of an earlier write, once. */
   flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
   fsync(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;

@@ -41,7 +41,7 @@ export class MemoryFileData implements FileData {
     return [bytes.subarray(offset, offset + length)];
   }
 
-  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): void {
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): number {
     const content = this.#ensure(ino);
     const at = options.append ? content.bytes.length : offset;
     const end = options.fromPageCache ? Math.min(content.bytes.length, at + data.length) : at + data.length;
@@ -49,6 +49,7 @@ export class MemoryFileData implements FileData {
     content.bytes.set(data.subarray(0, Math.max(0, end - at)), Math.min(at, content.bytes.length));
     if (options.killPriv) content.killed = true;
     content.change += 1;
+    return data.length;
   }
 
   async setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr> {

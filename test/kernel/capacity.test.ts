@@ -4,7 +4,7 @@ import { built, command, describeIf, devFuse, root } from '../helpers/prerequisi
 
 const kernel = describeIf(root, devFuse, built, command('python3'));
 
-const CAPACITY = 24 << 20;
+const CAPACITY = (24 << 20) + 5 * 4096;
 const INODES = 64;
 
 /** Python: writes `step` bytes in turn to each of the files until ENOSPC, then closes them, which must not fail; returns what was written. */
@@ -12,14 +12,14 @@ const FILL = `
 import os, errno, sys
 def fill(names, step, synced=False):
     fds = [os.open(n, os.O_CREAT | os.O_WRONLY | os.O_APPEND) for n in names]
-    total = 0
+    total = turn = 0
     while True:
-        try: n = os.write(fds[total // step % len(fds)], b'x' * step)
+        try: n = os.write(fds[turn % len(fds)], b'x' * step)
         except OSError as e:
             assert e.errno == errno.ENOSPC, e
             break
         total += n
-        if n < step: break
+        turn += 1
     for fd in fds:
         if synced: os.fsync(fd)
         os.close(fd)

@@ -62,6 +62,11 @@ export class Reservation {
     return !this.#unlimited;
   }
 
+  /** Units that may still become dirty. */
+  get unitsFree(): number {
+    return Math.max(0, Math.floor((this.#reserved - this.#need(0)) / ALLOCATION_UNIT_BYTES));
+  }
+
   /** True when so many more units may become dirty now. */
   covers(units: number): boolean {
     if (this.#unlimited) return true;

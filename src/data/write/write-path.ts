@@ -1,5 +1,5 @@
 import type { Clock } from '../../common/clock.js';
-import { FsError } from '../../common/fs-error.js';
+import { FsError, isFsError } from '../../common/fs-error.js';
 import { interruptible } from '../../common/interruptible.js';
 import { KeyedMutex } from '../../common/keyed-mutex.js';
 import type { MaybePromise } from '../../common/maybe-promise.js';
@@ -7,7 +7,7 @@ import { isJournalError } from '../../journal/journal-error.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Metadata } from '../../meta/metadata.js';
 import type { Ino } from '../../model/ids.js';
-import { FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
+import { ALLOCATION_UNIT_BYTES, FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
 import { fsErrorOf } from '../data-error.js';
 import type { WriteOptions } from '../file-data.js';
 import type { InodeState } from '../inode-state.js';
@@ -84,10 +84,10 @@ export class WritePath {
     this.#deps.room.notify();
   }
 
-  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<void> {
+  write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<number> {
     const state = this.#deps.table.get(ino);
     if (state !== undefined && data.length <= this.#opts.recordBytesMax) {
-      if (this.#try(state, offset, data, options, false) === undefined) return undefined;
+      if (this.#try(state, offset, data, options, false) === undefined) return data.length;
     }
     return this.#writeSlowly(ino, offset, data, options);
   }
@@ -147,16 +147,25 @@ export class WritePath {
     return undefined;
   }
 
-  async #writeSlowly(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
-    for (let done = 0; done < data.length || data.length === 0;) {
+  async #writeSlowly(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<number> {
+    let done = 0;
+    while (done < data.length) {
       const part = data.subarray(done, done + this.#opts.recordBytesMax);
-      await this.#writePart(ino, offset + done, part, options);
-      done += part.length;
-      if (part.length === 0) return;
+      let written: number;
+      try {
+        written = await this.#writePart(ino, offset + done, part, options);
+      } catch (error) {
+        if (done > 0 && !options.fromPageCache && isFsError(error, 'ENOSPC', 'EINTR')) break;
+        throw error;
+      }
+      done += written;
+      if (written < part.length) break;
     }
+    return done;
   }
 
-  async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<void> {
+  /** Writes all of it, or as much as the filesystem has room for. */
+  async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<number> {
     const { signal } = options;
     let release: (() => void) | undefined;
     try {
@@ -168,7 +177,7 @@ export class WritePath {
         const obstacle = this.#try(state, offset, data, options, release !== undefined);
         switch (obstacle) {
           case undefined:
-            return;
+            return data.length;
           case 'changing':
             if (state.changing > 0) await state.progress.wait(signal);
             else await this.#makeSure(state, signal);
@@ -178,7 +187,7 @@ export class WritePath {
             break;
           case 'reservation':
             release ??= await this.#takeTurn(signal);
-            await this.#reserve(state, options.append ? state.size : offset, data.length, signal);
+            data = await this.#reserve(state, options.append ? state.size : offset, data, options);
             break;
           case 'extents':
           case 'journal':
@@ -209,22 +218,33 @@ export class WritePath {
   }
 
   /**
-   * Gets space from the server, or ENOSPC. What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
+   * Gets space from the server for the data, or as much of its beginning as there is room for, or ENOSPC. What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
    * everything is committed. REQUIRES: the turn is held, so that nothing becomes dirty meanwhile.
    */
-  async #reserve(state: InodeState, start: number, length: number, signal: AbortSignal | undefined): Promise<void> {
+  async #reserve(
+    { overlay }: InodeState,
+    start: number,
+    data: Uint8Array,
+    { signal, fromPageCache }: WriteOptions,
+  ): Promise<Uint8Array> {
     const { reservation, uploads, clock } = this.#deps;
     const grow = (): ReturnType<Reservation['grow']> =>
-      interruptible(reservation.grow(state.overlay.unitsAddedBy(start, start + length)), signal);
-    if ((await grow()) === 'enough') return;
+      interruptible(reservation.grow(overlay.unitsAddedBy(start, start + data.length)), signal);
+    if ((await grow()) === 'enough') return data;
     await uploads.settle(signal);
     const deadline = clock.monotonicMs() + FREEING_MAX_MS;
     for (;;) {
       const grant = await grow();
-      if (grant === 'enough') return;
-      if (grant === 'short' || clock.monotonicMs() >= deadline) throw new FsError('ENOSPC', 'the filesystem is full');
+      if (grant === 'enough') return data;
+      if (grant === 'short' || clock.monotonicMs() >= deadline) break;
       await interruptible(clock.sleep(FREEING_POLL_MS), signal);
     }
+    // A page that the kernel writes back is written whole or fails: it does not look at how much was.
+    const room = fromPageCache ? 0 : reservation.unitsFree;
+    let end = Math.floor((start + data.length) / ALLOCATION_UNIT_BYTES) * ALLOCATION_UNIT_BYTES;
+    while (end > start && overlay.unitsAddedBy(start, end) > room) end -= ALLOCATION_UNIT_BYTES;
+    if (end <= start) throw new FsError('ENOSPC', 'the filesystem is full');
+    return data.subarray(0, end - start);
   }
 
   async #waitForRoom(obstacle: 'extents' | 'journal', bytes: number, signal: AbortSignal | undefined): Promise<void> {

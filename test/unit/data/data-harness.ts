@@ -243,8 +243,13 @@ export class DataHarness {
     return this.data.overlay(this.namespace.attr(ino));
   }
 
-  async write(ino: Ino, offset: number, data: Uint8Array, options: Partial<WriteOptions> = {}): Promise<void> {
-    await this.data.write(ino, offset, data, { append: false, fromPageCache: false, killPriv: false, ...options });
+  async write(ino: Ino, offset: number, data: Uint8Array, options: Partial<WriteOptions> = {}): Promise<number> {
+    return await this.data.write(ino, offset, data, {
+      append: false,
+      fromPageCache: false,
+      killPriv: false,
+      ...options,
+    });
   }
 
   async read(ino: Ino, offset: number, length: number): Promise<Buffer> {
