@@ -10,7 +10,7 @@ import ctypes, errno, json, mmap, os, select, socket, stat, struct, sys, time
 LIBC = ctypes.CDLL(None, use_errno=True)
 STEP_SECONDS_MAX = 20
 SYS_RENAMEAT2, SYS_CAPSET, SYS_STATX, SYS_FCHMODAT2 = 316, 126, 332, 452
-PR_SET_KEEPCAPS = 8
+PR_SET_KEEPCAPS, CLOCK_REALTIME_COARSE = 8, 5
 AT_FDCWD, AT_SYMLINK_NOFOLLOW, AT_SYMLINK_FOLLOW, AT_EMPTY_PATH = -100, 0x100, 0x400, 0x1000
 UTIME = {'NOW': (1 << 30) - 1, 'OMIT': (1 << 30) - 2}
 CAPS = {'CHOWN': 0, 'DAC_OVERRIDE': 1, 'DAC_READ_SEARCH': 2, 'FOWNER': 3, 'FSETID': 4, 'SYS_ADMIN': 21, 'MKNOD': 27, 'SETFCAP': 31}
@@ -51,6 +51,24 @@ def attributes(s):
         'size': s.st_size, 'blocks': s.st_blocks, 'ino': str(s.st_ino), 'major': os.major(s.st_rdev), 'minor': os.minor(s.st_rdev),
         'atime': str(s.st_atime_ns), 'mtime': str(s.st_mtime_ns), 'ctime': str(s.st_ctime_ns),
     }
+
+
+class Directory:
+    """An open directory: entries as (name, inode, type, position behind it)."""
+
+    def __init__(self, path):
+        LIBC.opendir.restype = LIBC.readdir64.restype = ctypes.c_void_p
+        self.handle = ctypes.c_void_p(LIBC.opendir(b(path)))
+        if not self.handle: checked(-1)
+
+    def entries(self):
+        while entry := LIBC.readdir64(self.handle):
+            ino, position, length, type = struct.unpack('QqHB', ctypes.string_at(entry, 19))
+            yield ctypes.string_at(entry + 19), ino, type, position
+
+    def seek(self, position): LIBC.seekdir(self.handle, ctypes.c_long(position))
+    def rewind(self): LIBC.rewinddir(self.handle)
+    def __del__(self): LIBC.closedir(self.handle)
 
 
 class Calls:
@@ -96,6 +114,9 @@ class Calls:
     def dup(self, slot, old): self.fds[slot] = os.dup(self.fds[old])
     def write(self, slot, data): return os.write(self.fds[slot], b(data))
     def pwrite(self, slot, data, offset): return os.pwrite(self.fds[slot], b(data), int(offset))
+    def fill64(self, slot, number):
+        """so many times 64 KiB"""
+        for _ in range(int(number)): os.write(self.fds[slot], b'fill' * 16384)
     def read(self, slot, size='65536'): return os.read(self.fds[slot], int(size)).decode('latin-1')
     def pread(self, slot, size, offset): return os.pread(self.fds[slot], int(size), int(offset)).decode('latin-1')
     def lseek(self, slot, offset, whence='SET'): return os.lseek(self.fds[slot], int(offset), getattr(os, 'SEEK_' + whence))
@@ -155,7 +176,7 @@ class Calls:
             seconds, _, nanos = text.partition('.')
             return (int(seconds), int(nanos.ljust(9, '0')) if nanos else 0)
         spec = None if atime == 'null' else struct.pack('qqqq', *timespec(atime), *timespec(mtime))
-        checked(LIBC.utimensat(fd, path, spec, flags))
+        checked(LIBC.utimensat(fd, path, spec, flags) if path is not None else LIBC.futimens(fd, spec))
 
     # -- names
     def mkdir(self, path, mode='0755'): os.mkdir(b(path), int(mode, 8))
@@ -187,6 +208,68 @@ class Calls:
         syscall(SYS_RENAMEAT2, AT_FDCWD, b(old), AT_FDCWD, b(new), value)
     def list(self, path='.'): return ' '.join(sorted(os.fsdecode(e).encode('utf-8', 'surrogateescape').decode('latin-1') for e in os.listdir(b(path))))
     def count(self, path='.'): return len(os.listdir(b(path)))
+    def connects(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        try: s.connect(b(path))
+        finally: s.close()
+
+    # -- listings, by readdir(3) and its position
+    def fill(self, path, number):
+        os.mkdir(b(path), 0o755)
+        for i in range(int(number)): os.close(os.open(b('%s/f%05d' % (path, i)), os.O_CREAT | os.O_WRONLY, 0o644))
+
+    def dirents(self, path):
+        """d_ino and d_type agree with lstat, and no name comes twice"""
+        seen = set()
+        for name, ino, type, _ in Directory(path).entries():
+            s = os.lstat(b(path) + b'/' + name)
+            if name != b'..' and (s.st_ino, stat.S_IFMT(s.st_mode) >> 12) != (ino, type): return 'differs: %r' % name
+            if name in seen: return 'twice: %r' % name
+            seen.add(name)
+        return 'ok' if {b'.', b'..'} < seen else 'no dots'
+
+    def dots(self, path):
+        entries = {name: ino for name, ino, _, _ in Directory(path).entries()}
+        wanted = (os.stat(b(path)).st_ino, os.stat(b(path) + b'/..').st_ino)
+        return 'ok' if (entries[b'.'], entries[b'..']) == wanted else repr((entries[b'.'], entries[b'..'], wanted))
+
+    def seeks(self, path):
+        d = Directory(path)
+        entries = list(d.entries())
+        for i in [0, 1, len(entries) // 2, len(entries) - 2, 5]:
+            d.seek(entries[i][3])
+            if [e[0] for e in d.entries()] != [e[0] for e in entries[i + 1:]]: return 'differs behind entry %d' % i
+        return 'ok'
+
+    def rewinds(self, path):
+        d = Directory(path)
+        before = {e[0] for e in d.entries()}
+        os.close(os.open(b(path + '/new'), os.O_CREAT, 0o644))
+        os.unlink(b(path + '/f00003'))
+        d.rewind()
+        after = {e[0] for e in d.entries()}
+        return 'ok' if after == before - {b'f00003'} | {b'new'} else repr(before ^ after)
+
+    def churn(self, path):
+        d = Directory(path)
+        seen = []
+        for i, (name, *_) in enumerate(d.entries()):
+            seen.append(name)
+            if i % 4 == 0:
+                os.close(os.open(b('%s/x%d' % (path, i)), os.O_CREAT, 0o644))
+                victim = b('%s/f%05d' % (path, 2 * (i % 200) + 1))
+                if os.path.exists(victim): os.unlink(victim)
+        even = [name for name in seen if name[:1] == b'f' and int(name[1:]) % 2 == 0]
+        return 'ok' if len(even) == 200 and len(set(seen)) == len(seen) else '%d of 200, %d twice' % (len(set(even)), len(seen) - len(set(seen)))
+
+    def drain(self, path):
+        removed = 0
+        for name, *_ in Directory(path).entries():
+            if name not in (b'.', b'..'):
+                os.unlink(b(path) + b'/' + name)
+                removed += 1
+        return removed
+
     def chdir(self, path): os.chdir(b(path))
     def getcwd(self): return os.path.basename(os.getcwd())
 
@@ -198,6 +281,8 @@ class Calls:
     def getxattr(self, path, name, follow='follow'): return os.getxattr(b(path), b(name), follow_symlinks=follow == 'follow').decode('latin-1')
     def getxattrhex(self, path, name): return os.getxattr(b(path), b(name)).hex()
     def getxattrsize(self, path, name, size): return checked(LIBC.getxattr(b(path), b(name), ctypes.create_string_buffer(max(1, int(size))), ctypes.c_size_t(int(size))))
+    def fgetxattr(self, slot, name): return os.getxattr(self.fds[slot], b(name)).decode('latin-1')
+    def fsetxattr(self, slot, name, value): os.setxattr(self.fds[slot], b(name), b(value))
     def listxattr(self, path, follow='follow'): return ' '.join(sorted(os.listxattr(b(path), follow_symlinks=follow == 'follow')))
     def listxattrsize(self, path, size): return checked(LIBC.listxattr(b(path), ctypes.create_string_buffer(max(1, int(size))), ctypes.c_size_t(int(size))))
     def removexattr(self, path, name, follow='follow'): os.removexattr(b(path), b(name), follow_symlinks=follow == 'follow')
@@ -206,6 +291,12 @@ class Calls:
     def statvfs(self, path='.'):
         s = os.statvfs(b(path))
         return {'bsize': s.f_bsize, 'frsize': s.f_frsize, 'namemax': s.f_namemax, 'blocks': s.f_blocks > 0, 'files': s.f_files > 0}
+
+    def copyprogram(self, source, path):
+        with open(b(source), 'rb') as program: data = program.read()
+        fd = os.open(b(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o755)
+        while data: data = data[os.write(fd, data):]
+        os.close(fd)
 
     def execute(self, path, *args):
         """runs a program; returns what it printed"""
@@ -219,8 +310,8 @@ class Calls:
 
     def tick(self):
         """until the clock that the kernel stamps inodes with has advanced"""
-        start = time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE)
-        while time.clock_gettime_ns(time.CLOCK_REALTIME_COARSE) <= start + 1_000_000: time.sleep(0.001)
+        start = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
+        while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= start + 1_000_000: time.sleep(0.001)
 
 
 def become(user):
