@@ -46,7 +46,12 @@ export class FuseBridge implements FuseOperations {
   }
 
   lookup(request: fuse.LookupRequest, ctx: FuseContext): MaybePromise<EntryReply> {
-    const attr = this.#fs.lookup(new KernelContext(ctx), ctx.nodeid as Ino, request.name);
+    const kernel = new KernelContext(ctx);
+    const parent = ctx.nodeid as Ino;
+    const removable = this.#fs.lookupRemovable(kernel, parent, request.name);
+    // attributes that the kernel may not keep are asked for again by whoever needs them (fuse_update_get_attr)
+    if (removable !== undefined) return mapMaybe(removable, (attr) => ({ ...this.#entry(attr), attrTtlMs: 0 }));
+    const attr = this.#fs.lookup(kernel, parent, request.name);
     return isPromise(attr) ? attr.then((got) => this.#found(got)) : this.#found(attr);
   }
 

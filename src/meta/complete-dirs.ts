@@ -7,6 +7,8 @@ interface CompleteDir {
   change: number;
   /** Until when it may be served. */
   until: number;
+  /** Our last change of its names was a removal. */
+  removing: boolean;
 }
 
 /** A directory costs as much as this many names. */
@@ -41,7 +43,7 @@ export class CompleteDirs {
   /** From now on all of the directory is known. Takes `names` over. */
   start(dir: Ino, change: number, names: Map<string, Ino>, until: number): void {
     this.drop(dir);
-    this.#dirs.set(dir, { names, change, until });
+    this.#dirs.set(dir, { names, change, until, removing: false });
     this.#weight += names.size + DIR_WEIGHT;
     this.#evict();
   }
@@ -55,6 +57,11 @@ export class CompleteDirs {
     const ino = known.names.get(name);
     if (ino === undefined) return 'absent';
     return ino === NO_INO ? undefined : ino;
+  }
+
+  /** Our last change of its names took one away: what is looked up next is probably about to go, too. */
+  isBeingEmptied(dir: Ino): boolean {
+    return this.#dirs.get(dir)?.removing ?? false;
   }
 
   /**
@@ -78,12 +85,16 @@ export class CompleteDirs {
     if (known === undefined) return;
     if (!known.names.has(name)) this.#weight++;
     known.names.set(name, ino);
+    known.removing = false;
     this.#evict();
   }
 
   /** An operation of ours has removed a name. */
   remove(dir: Ino, name: string): void {
-    if (this.#dirs.get(dir)?.names.delete(name) === true) this.#weight--;
+    const known = this.#dirs.get(dir);
+    if (known === undefined) return;
+    if (known.names.delete(name)) this.#weight--;
+    known.removing = true;
   }
 
   /** The server has said what a name is ({@link NO_INO}: nothing); when that is not what is known here, somebody else was there. */

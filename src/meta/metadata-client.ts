@@ -161,6 +161,12 @@ export class MetadataClient implements Metadata {
     });
   }
 
+  removable(parent: Ino, name: Uint8Array): InodeAttr | undefined {
+    const known = this.#cache.removable(parent, nameKey(name));
+    if (known !== undefined) this.#hits.entry.inc();
+    return known;
+  }
+
   getattr(ino: Ino, signal?: AbortSignal): MaybePromise<InodeAttr> {
     const known = this.#cache.getattr(ino);
     if (known !== undefined) {

@@ -96,6 +96,11 @@ export interface Metadata {
 
   /** The entry's attributes; undefined = there is none. */
   lookup(parent: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<InodeAttr | undefined>;
+  /**
+   * Where this client is removing entries one after another: an entry whose existence is confirmed though its attributes, as given here, are not. A removal needs no more,
+   * and saves the question. Undefined = use {@link lookup}.
+   */
+  removable(parent: Ino, name: Uint8Array): InodeAttr | undefined;
   /** ENOENT when the inode is gone (unlinked and closed everywhere). */
   getattr(ino: Ino, signal?: AbortSignal): MaybePromise<InodeAttr>;
   /** The newest attributes that have arrived here, without asking and however old; undefined = none kept. Never older than what a mutation answered. */

@@ -79,6 +79,15 @@ export class NamespaceCache {
     return found === 'absent' ? found : this.attrs.get(found, now);
   }
 
+  /** An entry confirmed to exist, with attributes that are not, in a directory where removals are going on; undefined in any other case. */
+  removable(parent: Ino, name: string): InodeAttr | undefined {
+    if (!this.#complete.isBeingEmptied(parent) || this.#own.isNameInFlight(dentryKey(parent, name))) return undefined;
+    const now = this.#policy.now();
+    const found = this.#complete.find(parent, name, now);
+    if (found === undefined || found === 'absent' || this.attrs.get(found, now) !== undefined) return undefined;
+    return this.attrs.newest(found);
+  }
+
   getattr(ino: Ino): InodeAttr | undefined {
     return this.attrs.get(ino, this.#policy.now());
   }

@@ -58,6 +58,10 @@ export class CurveFileSystem implements FileSystem {
     return this.#names.lookup(ctx, parent, name);
   }
 
+  lookupRemovable(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr> | undefined {
+    return this.#names.lookupRemovable(ctx, parent, name);
+  }
+
   forget(ino: Ino): void {
     this.#core.versions.forget(this.#core.inner(ino));
   }

@@ -26,6 +26,11 @@ import type { VfsContext } from './vfs-context.js';
 export interface FileSystem {
   /** The entry's attributes; undefined = there is none. `.` and `..` are answered too (NFS export). */
   lookup(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr | undefined>;
+  /**
+   * A short way to a {@link lookup} that probably serves a removal, for a driver that asks for the attributes again before it uses them: the entry exists, its attributes may be
+   * old. Undefined = there is none, look it up.
+   */
+  lookupRemovable(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr> | undefined;
   /** The driver remembers nothing of the inode any more. */
   forget(ino: Ino): void;
   getattr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr>;

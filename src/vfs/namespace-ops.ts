@@ -46,6 +46,14 @@ export class NamespaceOps {
     );
   }
 
+  lookupRemovable(ctx: VfsContext, outer: Ino, name: Uint8Array): MaybePromise<InodeAttr> | undefined {
+    const core = this.#core;
+    const parent = core.inner(outer);
+    const attr = core.meta.removable(parent, name);
+    if (attr === undefined) return undefined;
+    return core.permitSearch(ctx, core.identify(ctx), parent, () => core.present(attr));
+  }
+
   mknod(ctx: VfsContext, request: MknodRequest): MaybePromise<InodeAttr> {
     const type = (request.mode & S_IFMT) === 0 ? S_IFREG : request.mode & S_IFMT;
     switch (type) {

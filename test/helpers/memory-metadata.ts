@@ -92,6 +92,11 @@ export class MemoryMetadata implements Metadata {
     return this.#read('lookup', signal, () => this.namespace.lookup(parent, name));
   }
 
+  /** Nothing is cached here. */
+  removable(): undefined {
+    return undefined;
+  }
+
   getattr(ino: Ino, signal?: AbortSignal): MaybePromise<InodeAttr> {
     return this.#read('getattr', signal, () => this.namespace.attr(ino));
   }

@@ -73,6 +73,37 @@ describe('what needs no question', () => {
     expect(sent).toEqual(Array.from({ length: 20 }, () => 'create'));
   });
 
+  test('where entries are being removed, one whose attributes are old is still known to exist', async () => {
+    const dir = await make(ROOT_INO, 'dir', S_IFDIR);
+    const a = await make(dir.ino, 'a');
+    const b = await make(dir.ino, 'b');
+    await make(dir.ino, 'c');
+    nowMs = 5000;
+    expect(client.removable(dir.ino, bytes('a'))).toBeUndefined();
+    await done(client.unlink(ctx(), dir.ino, bytes('c')));
+    expect(client.removable(dir.ino, bytes('a'))).toEqual(a);
+    expect(client.removable(dir.ino, bytes('c'))).toBeUndefined();
+    // it says nothing of the attributes: those are asked for
+    expect(await sentBy(() => client.getattr(a.ino))).toEqual(['getattr']);
+    expect(client.removable(dir.ino, bytes('a'))).toBeUndefined();
+    expect(client.removable(dir.ino, bytes('b'))).toEqual(b);
+    await make(dir.ino, 'd');
+    expect(client.removable(dir.ino, bytes('b'))).toBeUndefined();
+    await done(client.unlink(ctx(), dir.ino, bytes('d')));
+    nowMs = 10_000;
+    expect(client.removable(dir.ino, bytes('b'))).toBeUndefined();
+  });
+
+  test('a foreign change ends it', async () => {
+    const dir = await make(ROOT_INO, 'dir', S_IFDIR);
+    await make(dir.ino, 'a');
+    await make(dir.ino, 'b');
+    nowMs = 5000;
+    await foreign.unlink(foreignCtx(), dir.ino, bytes('a'));
+    await done(client.unlink(ctx(), dir.ino, bytes('b')));
+    expect(client.removable(dir.ino, bytes('a'))).toBeUndefined();
+  });
+
   test('a foreign change ends complete knowledge: even much later the name is asked for', async () => {
     const dir = await make(ROOT_INO, 'dir', S_IFDIR);
     await foreign.create(foreignCtx(), dir.ino, bytes('theirs'), spec(S_IFREG));
