@@ -124,6 +124,12 @@ export class FuseBridge implements FuseOperations {
     return mapMaybe(made, (reply) => ({ entry: this.#entry(reply.attr), open: openReply(reply) }));
   }
 
+  tmpfile(request: fuse.CreateRequest, ctx: FuseContext): MaybePromise<CreateReply> {
+    const { name, flags, mode, killSuidgid: killPriv } = request;
+    const made = this.#fs.tmpfile(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, flags, mode, killPriv });
+    return mapMaybe(made, (reply) => ({ entry: this.#entry(reply.attr), open: openReply(reply) }));
+  }
+
   open(request: fuse.OpenRequest, ctx: FuseContext): MaybePromise<OpenReply> {
     const { flags, killSuidgid: killPriv } = request;
     return mapMaybe(this.#fs.open(new KernelContext(ctx), { ino: ctx.nodeid as Ino, flags, killPriv }), openReply);

@@ -12,6 +12,7 @@ import {
   RENAME_EXCHANGE,
   type Access,
   type CloneSpec,
+  RENAME_WHITEOUT,
   type CommitSpec,
   type CreateResult,
   type CreateSpec,
@@ -21,6 +22,7 @@ import {
   type OpenSpec,
   type OpId,
   type RangeResult,
+  type Owner,
   type SetAttr,
   type SwapSpec,
 } from '../model/operation.js';
@@ -73,6 +75,7 @@ export interface MetadataClientOptions extends Partial<NamespaceCacheOptions> {
   readonly firstClientOp?: number;
 }
 
+const ROOT: Owner = { uid: 0, gid: 0 };
 const UNLIMITED = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
@@ -206,6 +209,7 @@ export class MetadataClient implements Metadata {
   }
 
   create(ctx: OpContext, parent: Ino, name: Uint8Array, spec: CreateSpec): Promise<CreateResult> {
+    if (spec.unnamed === true) return this.#createUnnamed(ctx, parent, spec);
     const key = nameKey(name);
     const own = this.#cache.begin([parent], [dentryKey(parent, key)]);
     const op: RequestOp = { $case: 'create', value: createToProto(parent, name, spec) };
@@ -244,12 +248,12 @@ export class MetadataClient implements Metadata {
     return this.#remove(ctx, 'rmdir', parent, name);
   }
 
-  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number): Promise<void> {
+  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number, whiteout: Owner = ROOT): Promise<void> {
     const fromKey = nameKey(from.name);
     const toKey = nameKey(to.name);
     const parents = from.parent === to.parent ? [from.parent] : [from.parent, to.parent];
     const own = this.#cache.begin(parents, [dentryKey(from.parent, fromKey), dentryKey(to.parent, toKey)]);
-    const op: RequestOp = { $case: 'rename', value: renameToProto(from, to, flags) };
+    const op: RequestOp = { $case: 'rename', value: renameToProto(from, to, flags, whiteout) };
     return this.#session.call(op, ctx.opId, ctx.signal, (response) => {
       const attrs = attrsOf(response);
       this.#cache.end(own, attrs, response.errno === 0);
@@ -422,6 +426,17 @@ export class MetadataClient implements Metadata {
     return this.#ask({ $case: 'adoptEnd', value: { sessionId: BigInt(session) } }, undefined, checkErrno);
   }
 
+  /** A file without a name: no directory changes. */
+  #createUnnamed(ctx: OpContext, parent: Ino, spec: CreateSpec): Promise<CreateResult> {
+    const op: RequestOp = { $case: 'create', value: createToProto(parent, NO_NAME, spec) };
+    return this.#session.call(op, ctx.opId, ctx.signal, (response) => {
+      const attrs = attrsOf(response);
+      this.#cache.learn(attrs);
+      checkErrno(response);
+      return { attr: first(attrs), created: true };
+    });
+  }
+
   /** A question: its reply's attributes are learned whatever it says. */
   #ask<T>(
     op: RequestOp,
@@ -489,7 +504,9 @@ export class MetadataClient implements Metadata {
     this.#unlinkedInode(target, attrs);
     if (flags === RENAME_EXCHANGE) this.#cache.linked(from.parent, from.key, target);
     else {
-      this.#cache.unlinked(from.parent, from.key);
+      // what lies at the old name now is not said
+      if ((flags & RENAME_WHITEOUT) !== 0) this.#cache.forget(from.parent, from.key);
+      else this.#cache.unlinked(from.parent, from.key);
       this.#cache.removedDirectory(target);
     }
     this.#cache.linked(to.parent, to.key, moved);
@@ -545,6 +562,7 @@ export class MetadataClient implements Metadata {
   }
 }
 
+const NO_NAME = new Uint8Array(0);
 const NONE: readonly undefined[] = [undefined];
 
 type Result = NonNullable<Response['result']>;

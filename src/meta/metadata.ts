@@ -15,11 +15,19 @@ import type {
   OpenSpec,
   OpId,
   RangeResult,
+  Owner,
   SetAttr,
   SwapSpec,
 } from '../model/operation.js';
 
-export { ACCESSES_MAX, FIRST_COOKIE, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../model/operation.js';
+export {
+  ACCESSES_MAX,
+  areRenameFlags,
+  FIRST_COOKIE,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+} from '../model/operation.js';
 export type {
   Access,
   CloneSpec,
@@ -34,6 +42,7 @@ export type {
   OpenSpec,
   OpId,
   RangeResult,
+  Owner,
   SetAttr,
   SwapSpec,
 } from '../model/operation.js';
@@ -111,7 +120,8 @@ export interface Metadata {
   link(ctx: OpContext, ino: Ino, newParent: Ino, newName: Uint8Array): Promise<InodeAttr>;
   unlink(ctx: OpContext, parent: Ino, name: Uint8Array): Promise<void>;
   rmdir(ctx: OpContext, parent: Ino, name: Uint8Array): Promise<void>;
-  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number): Promise<void>;
+  /** `whiteout`: who owns the whiteout that RENAME_WHITEOUT leaves behind. */
+  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number, whiteout?: Owner): Promise<void>;
   readdir(ino: Ino, afterCookie: number, withAttrs: boolean, signal?: AbortSignal): Promise<DirPage>;
 
   /** Registers an open (session, handle) and returns fresh attributes: close-to-open. */

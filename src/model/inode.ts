@@ -61,8 +61,10 @@ export const isSymlink = (mode: number): boolean => (mode & S_IFMT) === S_IFLNK;
 export const NAME_MAX_BYTES = 255;
 /** Longest symlink target in bytes (PATH_MAX less the terminating NUL). */
 export const SYMLINK_MAX_BYTES = 4095;
-/** Most links to one inode. */
+/** Most names of one file, as ext4 has it. */
 export const LINK_MAX = 65_000;
+/** Most links to a directory: its sub-directories and two. As XFS has it, no limit that anybody meets. */
+export const LINK_MAX_DIRECTORY = 2 ** 31 - 1;
 /** Largest file size in bytes: block numbers stay 32-bit at the smallest block size, offsets far below 2^53. */
 export const FILE_SIZE_MAX_BYTES = 2 ** 50;
 /** Longest xattr name and value (xattr(7)), and the most bytes of names and values that one inode holds. */

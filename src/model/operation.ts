@@ -43,6 +43,8 @@ export interface CreateSpec {
   readonly open?: OpenSpec | undefined;
   /** O_EXCL: EEXIST when the name exists. Without it an existing regular file is opened (its attributes are the reply's). */
   readonly exclusive: boolean;
+  /** O_TMPFILE: a regular file without a name, opened (the name is not looked at). It may be linked later, unless `exclusive`. */
+  readonly unnamed?: boolean | undefined;
 }
 
 export interface OpenSpec {
@@ -82,6 +84,19 @@ export interface DirPage {
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;
+/** Leave a whiteout behind: a character device 0/0, for overlayfs. */
+export const RENAME_WHITEOUT = 4;
+
+/** True for flags that renameat2(2) takes. */
+export function areRenameFlags(flags: number): boolean {
+  return flags === RENAME_EXCHANGE || (flags & ~(RENAME_NOREPLACE | RENAME_WHITEOUT)) === 0;
+}
+
+/** Who owns what an operation makes by the way. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 /** New extents of a file, uploaded already. */
 export interface CommitSpec {

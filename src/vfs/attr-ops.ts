@@ -36,7 +36,7 @@ export class AttrOps {
   getattr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
     const core = this.#core;
     return mapMaybe(
-      staleWhenGone(() => core.meta.getattr(core.inner(ino), ctx.signal)),
+      staleWhenGone(() => core.removed.getattr(core.inner(ino), ctx.signal)),
       (attr) => core.present(attr),
     );
   }

@@ -63,7 +63,9 @@ export class CurveFileSystem implements FileSystem {
   }
 
   forget(ino: Ino): void {
-    this.#core.versions.forget(this.#core.inner(ino));
+    const inner = this.#core.inner(ino);
+    this.#core.versions.forget(inner);
+    this.#core.removed.forget(inner);
   }
 
   getattr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
@@ -112,6 +114,10 @@ export class CurveFileSystem implements FileSystem {
 
   create(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply> {
     return this.#files.create(ctx, request);
+  }
+
+  tmpfile(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply> {
+    return this.#files.tmpfile(ctx, request);
   }
 
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {

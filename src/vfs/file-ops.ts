@@ -26,6 +26,7 @@ import { type VfsContext, withStep } from './vfs-context.js';
 import type { VfsCore } from './vfs-core.js';
 import { staleWhenGone } from './stale-when-gone.js';
 
+const NO_NAME = new Uint8Array(0);
 const NOTHING: readonly Uint8Array[] = [];
 
 /**
@@ -62,6 +63,28 @@ export class FileOps {
     });
     if (created) return { ...this.#opened(attr, fh, request.flags, undefined), created };
     return { ...(await this.#openExisting(ctx, who, request, attr, fh)), created };
+  }
+
+  /** O_TMPFILE: O_EXCL says that the file is never to get a name. */
+  async tmpfile(ctx: VfsContext, request: CreateRequest): Promise<CreateReply> {
+    const core = this.#core;
+    core.requireWritable();
+    const parent = core.inner(request.parent);
+    const who = core.identify(ctx);
+    const handle = modeOf(request.flags);
+    const fh = core.files.number(handle);
+    const mode = S_IFREG | (request.mode & 0o7777);
+    const mayKeepSgid = await core.permitChange(ctx, who, parent, () => keepSgid(core, ctx, who, parent, mode));
+    const { attr } = await core.meta.create(ctx, parent, NO_NAME, {
+      mode,
+      uid: who.uid,
+      gid: who.gid,
+      mayKeepSgid,
+      open: { fh, write: handle.write, truncate: false },
+      exclusive: (request.flags & O_EXCL) !== 0,
+      unnamed: true,
+    });
+    return { ...this.#opened(attr, fh, request.flags, undefined), created: true };
   }
 
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply> {

@@ -47,6 +47,8 @@ export interface FileSystem {
   rename(ctx: VfsContext, request: RenameRequest): MaybePromise<void>;
 
   create(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply>;
+  /** A file without a name in the directory's filesystem (O_TMPFILE); the request's name means nothing. */
+  tmpfile(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply>;
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply>;
   read(ctx: VfsContext, ino: Ino, fh: Fh, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
   /** Writes all of the data, or fails. */

@@ -1,6 +1,6 @@
 import { FsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
-import { type NameRef, RENAME_EXCHANGE, RENAME_NOREPLACE } from '../meta/metadata.js';
+import { areRenameFlags, type NameRef, RENAME_EXCHANGE, RENAME_WHITEOUT } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 import {
   type InodeAttr,
@@ -23,7 +23,6 @@ import type { VfsContext } from './vfs-context.js';
 import type { VfsCore } from './vfs-core.js';
 
 const PERMISSION_BITS = 0o7777;
-const RENAME_FLAGS = RENAME_NOREPLACE | RENAME_EXCHANGE;
 
 /** The operations on names: lookup, making and removing entries, link, rename. */
 export class NamespaceOps {
@@ -63,8 +62,7 @@ export class NamespaceOps {
         return this.#make(ctx, request, type, { rdev: 0 });
       case S_IFCHR:
       case S_IFBLK: {
-        const who = this.#core.identify(ctx);
-        if (!(who.capable('CAP_MKNOD') ?? who.kernelChecked)) throw new FsError('EPERM', 'making a device node');
+        requireMknod(this.#core.identify(ctx));
         return this.#make(ctx, request, type, { rdev: request.rdev });
       }
       default:
@@ -114,17 +112,18 @@ export class NamespaceOps {
     const core = this.#core;
     core.requireWritable();
     const { flags } = request;
-    if ((flags & ~RENAME_FLAGS) !== 0 || flags === RENAME_FLAGS) throw new FsError('EINVAL', `rename flags ${flags}`);
+    if (!areRenameFlags(flags)) throw new FsError('EINVAL', `rename flags ${flags}`);
     checkNewName(request.name);
     checkNewName(request.newName);
     const from: NameRef = { parent: core.inner(request.parent), name: request.name };
     const to: NameRef = { parent: core.inner(request.newParent), name: request.newName };
     const who = core.identify(ctx);
+    if ((flags & RENAME_WHITEOUT) !== 0) requireMknod(who);
     return core.permitChange(ctx, who, from.parent, () =>
       core.permitChange(ctx, who, to.parent, () =>
         mapMaybe(this.#permitMoves(ctx, who, from, to, flags), () => {
-          const replaced = flags === 0 ? this.#knownEntry(ctx, to) : undefined;
-          return core.meta.rename(ctx, from, to, flags).then(() => this.#dropData(replaced));
+          const replaced = flags !== RENAME_EXCHANGE ? this.#knownEntry(ctx, to) : undefined;
+          return core.meta.rename(ctx, from, to, flags, who).then(() => this.#dropData(replaced));
         }),
       ),
     );
@@ -216,6 +215,10 @@ export class NamespaceOps {
     if (victim === undefined || !isRegular(victim.mode) || this.#core.data.overlay(victim) === victim) return;
     this.#core.discardIfGone(victim.ino);
   }
+}
+
+function requireMknod(who: Identity): void {
+  if (!(who.capable('CAP_MKNOD') ?? who.kernelChecked)) throw new FsError('EPERM', 'making a device node');
 }
 
 /** Whether an executable regular file made with S_ISGID keeps the bit; the parent's attributes are needed only then. */

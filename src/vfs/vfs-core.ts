@@ -9,6 +9,7 @@ import type { Callers } from './caller.js';
 import type { DriverCache } from './driver-cache.js';
 import { HandleTable } from './handle-table.js';
 import { OpenVersions } from './open-versions.js';
+import { RemovedInodes } from './removed-inodes.js';
 import type { VfsContext } from './vfs-context.js';
 
 export interface VfsOptions {
@@ -55,6 +56,7 @@ export class VfsCore {
   // Mutable state
   readonly files = new HandleTable<OpenFile>();
   readonly versions: OpenVersions;
+  readonly removed: RemovedInodes;
 
   constructor(deps: VfsDeps, opts: VfsOptions) {
     this.meta = deps.meta;
@@ -64,6 +66,7 @@ export class VfsCore {
     this.opts = opts;
     this.#subdir = opts.rootIno !== ROOT_INO;
     this.versions = new OpenVersions(deps.meta.sessionId);
+    this.removed = new RemovedInodes(deps.meta);
   }
 
   /** The inode that the driver means. */
@@ -89,7 +92,7 @@ export class VfsCore {
 
   /** The inode's attributes without translation of the root. */
   attr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
-    const attr = this.meta.getattr(ino, ctx.signal);
+    const attr = this.removed.getattr(ino, ctx.signal);
     return isPromise(attr) ? attr.then((got) => this.data.overlay(got)) : this.data.overlay(attr);
   }
 

@@ -25,6 +25,7 @@ import type {
   FallocateSpec,
   NameRef,
   OpenSpec,
+  Owner,
   SetAttr,
   SwapSpec,
 } from '../model/operation.js';
@@ -97,6 +98,7 @@ export function createToProto(parent: Ino, name: Uint8Array, spec: CreateSpec): 
     target: spec.target === undefined ? NOTHING : bufferOf(spec.target),
     open: spec.open === undefined ? undefined : openSpecToProto(spec.open),
     exclusive: spec.exclusive,
+    unnamed: spec.unnamed ?? false,
   };
 }
 
@@ -111,24 +113,33 @@ export function createSpecFromProto(proto: CreateProto): CreateSpec {
     target: proto.target.length === 0 ? undefined : proto.target,
     open: proto.open === undefined ? undefined : openSpecFromProto(proto.open),
     exclusive: proto.exclusive,
+    unnamed: proto.unnamed,
   };
 }
 
-export function renameToProto(from: NameRef, to: NameRef, flags: number): RenameProto {
+export function renameToProto(from: NameRef, to: NameRef, flags: number, whiteout: Owner): RenameProto {
   return {
     parent: BigInt(from.parent),
     name: bufferOf(from.name),
     newParent: BigInt(to.parent),
     newName: bufferOf(to.name),
     flags,
+    uid: whiteout.uid,
+    gid: whiteout.gid,
   };
 }
 
-export function renameFromProto(proto: RenameProto): { from: NameRef; to: NameRef; flags: number } {
+export function renameFromProto(proto: RenameProto): {
+  readonly from: NameRef;
+  readonly to: NameRef;
+  readonly flags: number;
+  readonly whiteout: Owner;
+} {
   return {
     from: { parent: inoFromProto(proto.parent, 'rename.parent'), name: proto.name },
     to: { parent: inoFromProto(proto.newParent, 'rename.newParent'), name: proto.newName },
     flags: proto.flags,
+    whiteout: { uid: proto.uid, gid: proto.gid },
   };
 }
 

@@ -2,11 +2,12 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Metadata } from '../../src/meta/metadata.js';
 import { NO_CHUNK } from '../../src/model/extent.js';
 import { ROOT_INO, type Fh, type Ino } from '../../src/model/ids.js';
-import { S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, type InodeAttr } from '../../src/model/inode.js';
+import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, type InodeAttr } from '../../src/model/inode.js';
 import {
   FIRST_COOKIE,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
   type CommitSpec,
   type CreateSpec,
   type FallocateMode,
@@ -180,6 +181,49 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
       expect(await find(dir.ino, 'g')).toMatchObject({ nlink: 1 });
     });
 
+    describe('a file without a name', () => {
+      const unnamed = async (fh: number, exclusive = false): Promise<InodeAttr> => {
+        const open = { fh: fh as Fh, write: true, truncate: false };
+        const made = await meta.create(ctx(), ROOT_INO, bytes(''), spec(FILE, { unnamed: true, exclusive, open }));
+        expect(made.created).toBe(true);
+        return made.attr;
+      };
+
+      test('no directory shows it; it is gone with its open', async () => {
+        const before = await attr(ROOT_INO);
+        const file = await unnamed(1);
+        expect(file).toMatchObject({ nlink: 0, mode: FILE, uid: 10, gid: 20 });
+        expect(await meta.setattr(ctx(), file.ino, { size: 5 })).toMatchObject({ size: 5, nlink: 0 });
+        expect(await list(ROOT_INO)).toEqual([]);
+        expect((await attr(ROOT_INO)).change).toBe(before.change);
+        meta.release(file.ino, 1 as Fh);
+        await meta.barrier();
+        await expect(meta.setattr(ctx(), file.ino, { mode: 0o600 })).rejects.toEqual(code('ENOENT'));
+      });
+
+      test('may be linked once, and is a file like any other from then on', async () => {
+        const file = await unnamed(1);
+        expect(await meta.link(ctx(), file.ino, ROOT_INO, bytes('named'))).toMatchObject({ ino: file.ino, nlink: 1 });
+        meta.release(file.ino, 1 as Fh);
+        await meta.barrier();
+        expect(await find(ROOT_INO, 'named')).toMatchObject({ ino: file.ino, nlink: 1 });
+        await meta.open(ctx(), file.ino, { fh: 2 as Fh, write: false, truncate: false });
+        await meta.unlink(ctx(), ROOT_INO, bytes('named'));
+        await expect(meta.link(ctx(), file.ino, ROOT_INO, bytes('again'))).rejects.toEqual(code('ENOENT'));
+      });
+
+      test('with O_EXCL is never linked; a directory that is gone takes none', async () => {
+        const file = await unnamed(1, true);
+        await expect(meta.link(ctx(), file.ino, ROOT_INO, bytes('named'))).rejects.toEqual(code('ENOENT'));
+        const dir = await make(ROOT_INO, 'd', DIR);
+        await meta.rmdir(ctx(), ROOT_INO, bytes('d'));
+        const open = { fh: 2 as Fh, write: true, truncate: false };
+        await expect(meta.create(ctx(), dir.ino, bytes(''), spec(FILE, { unnamed: true, open }))).rejects.toEqual(
+          code('ENOENT'),
+        );
+      });
+    });
+
     test('symlink', async () => {
       const { attr: link } = await meta.create(
         ctx(),
@@ -232,6 +276,21 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
         );
         await meta.rename(ctx(), ref(ROOT_INO, 'a'), ref(dir.ino, 'n'), RENAME_NOREPLACE);
         expect(await list(ROOT_INO)).toEqual(['b', 'd']);
+      });
+
+      test('RENAME_WHITEOUT leaves a character device 0/0 at the old name', async () => {
+        const owner = { uid: 3, gid: 4 };
+        await meta.rename(ctx(), ref(ROOT_INO, 'a'), ref(dir.ino, 'x'), RENAME_WHITEOUT, owner);
+        const whiteout = await find(ROOT_INO, 'a');
+        expect(whiteout).toMatchObject({ mode: S_IFCHR, rdev: 0, nlink: 1, ...owner });
+        expect((await find(dir.ino, 'x'))?.ino).toBe(a.ino);
+        expect(await list(ROOT_INO)).toEqual(['a', 'b', 'd']);
+        await meta.rename(ctx(), ref(ROOT_INO, 'd'), ref(ROOT_INO, 'e'), RENAME_WHITEOUT | RENAME_NOREPLACE, owner);
+        expect(await list(ROOT_INO)).toEqual(['a', 'b', 'd', 'e']);
+        expect((await attr(ROOT_INO)).nlink).toBe(3);
+        await expect(
+          meta.rename(ctx(), ref(ROOT_INO, 'b'), ref(ROOT_INO, 'e'), RENAME_WHITEOUT | RENAME_EXCHANGE, owner),
+        ).rejects.toEqual(code('EINVAL'));
       });
 
       test('exchanging a file with a directory elsewhere keeps link counts and parents', async () => {

@@ -75,10 +75,10 @@ export function executeRequest(
         return reply(attrs(object, parent));
       }
       case 'rename': {
-        const { from, to, flags } = renameFromProto(op.value);
+        const { from, to, flags, whiteout } = renameFromProto(op.value);
         const moved = namespace.lookup(from.parent, from.name)?.ino;
         const other = namespace.lookup(to.parent, to.name)?.ino;
-        namespace.rename(from, to, flags);
+        namespace.rename(from, to, flags, whiteout);
         const parents = from.parent === to.parent ? [from.parent] : [from.parent, to.parent];
         return reply(attrs(moved, ...parents, other === moved ? undefined : other));
       }

@@ -16,6 +16,7 @@ import type {
   OpenSpec,
   OpId,
   RangeResult,
+  Owner,
   SetAttr,
   SwapSpec,
 } from '../../src/model/operation.js';
@@ -119,7 +120,8 @@ export class MemoryMetadata implements Metadata {
       ctx,
       () => {
         const full = this.fs.inodesMax > 0 && this.namespace.inodeCount >= this.fs.inodesMax;
-        if (full && this.namespace.lookup(parent, name) === undefined) throw new FsError('ENOSPC');
+        if (full && (spec.unnamed === true || this.namespace.lookup(parent, name) === undefined))
+          throw new FsError('ENOSPC');
         return this.namespace.create(this.sessionId, parent, name, spec);
       },
       ({ attr }) => spec.open !== undefined && this.release(attr.ino, spec.open.fh),
@@ -138,8 +140,8 @@ export class MemoryMetadata implements Metadata {
     return this.#mutate('rmdir', ctx, () => this.namespace.rmdir(parent, name));
   }
 
-  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number): Promise<void> {
-    return this.#mutate('rename', ctx, () => this.namespace.rename(from, to, flags));
+  rename(ctx: OpContext, from: NameRef, to: NameRef, flags: number, whiteout?: Owner): Promise<void> {
+    return this.#mutate('rename', ctx, () => this.namespace.rename(from, to, flags, whiteout));
   }
 
   async readdir(ino: Ino, afterCookie: number, withAttrs: boolean, signal?: AbortSignal): Promise<DirPage> {

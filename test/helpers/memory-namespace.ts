@@ -16,6 +16,7 @@ import {
   isRegular,
   LINK_MAX,
   NAME_MAX_BYTES,
+  S_IFCHR,
   S_IFDIR,
   S_IFMT,
   S_IFREG,
@@ -28,10 +29,12 @@ import {
   type Timespec,
 } from '../../src/model/inode.js';
 import {
+  areRenameFlags,
   FIRST_COOKIE,
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   type CloneSpec,
+  RENAME_WHITEOUT,
   type CommitSpec,
   type CreateResult,
   type CreateSpec,
@@ -40,6 +43,7 @@ import {
   type NameRef,
   type OpenSpec,
   type RangeResult,
+  type Owner,
   type SetAttr,
   type SwapSpec,
 } from '../../src/model/operation.js';
@@ -64,6 +68,8 @@ interface Inode {
   readonly xattrs: Map<string, Buffer>;
   /** `session/fh` of every open. */
   readonly opens: Set<string>;
+  /** Made without a name, and may be given one. */
+  linkable: boolean;
   /** The size set by each truncation; its index + 1 is the truncate epoch. */
   readonly truncations: number[];
   /** The change number of each session's last change of data or size. */
@@ -141,6 +147,7 @@ export class MemoryNamespace {
 
   create(session: SessionId, parent: Ino, name: Uint8Array, spec: CreateSpec): CreateResult {
     const dir = this.#dir(parent);
+    if (spec.unnamed === true) return this.#createUnnamed(session, dir, spec);
     const key = this.#name(name);
     const existing = dir.entries.get(key);
     if (existing !== undefined) {
@@ -163,14 +170,25 @@ export class MemoryNamespace {
     return { attr: this.attr(inode.attr.ino), created: true };
   }
 
+  #createUnnamed(session: SessionId, dir: Inode, spec: CreateSpec): CreateResult {
+    if (dir.attr.nlink === 0) throw new FsError('ENOENT');
+    const { mode, gid } = inherited(dir.attr, spec);
+    const inode = this.#add(this.#nextIno++ as Ino, mode, spec.uid, gid, 0);
+    inode.attr.nlink = 0;
+    inode.linkable = !spec.exclusive;
+    inode.opens.add(`${session}/${spec.open!.fh}`);
+    return { attr: this.attr(inode.attr.ino), created: true };
+  }
+
   link(ino: Ino, parent: Ino, name: Uint8Array): InodeAttr {
     const inode = this.#get(ino);
     const dir = this.#dir(parent);
     const key = this.#name(name);
     if (isDirectory(inode.attr.mode)) throw new FsError('EPERM');
-    if (dir.attr.nlink === 0 || inode.attr.nlink === 0) throw new FsError('ENOENT');
+    if (dir.attr.nlink === 0 || (inode.attr.nlink === 0 && !inode.linkable)) throw new FsError('ENOENT');
     if (dir.entries.has(key)) throw new FsError('EEXIST');
     if (inode.attr.nlink >= LINK_MAX) throw new FsError('EMLINK');
+    inode.linkable = false;
     inode.attr.nlink++;
     this.#touch(inode, false);
     this.#link(dir, key, inode);
@@ -192,16 +210,16 @@ export class MemoryNamespace {
     this.#unlink(dir, this.#name(name), inode);
   }
 
-  rename(from: NameRef, to: NameRef, flags: number): void {
+  rename(from: NameRef, to: NameRef, flags: number, whiteout: Owner = { uid: 0, gid: 0 }): void {
     const fromDir = this.#dir(from.parent);
     const toDir = this.#dir(to.parent);
     const source = this.#entry(fromDir, from.name);
     const toKey = this.#name(to.name);
     const targetEntry = toDir.entries.get(toKey);
     const target = targetEntry === undefined ? undefined : this.#get(targetEntry.ino);
-    if (flags !== 0 && flags !== RENAME_NOREPLACE && flags !== RENAME_EXCHANGE) throw new FsError('EINVAL');
+    if (!areRenameFlags(flags)) throw new FsError('EINVAL');
     if (toDir.attr.nlink === 0) throw new FsError('ENOENT');
-    if (flags === RENAME_NOREPLACE && target !== undefined) throw new FsError('EEXIST');
+    if ((flags & RENAME_NOREPLACE) !== 0 && target !== undefined) throw new FsError('EEXIST');
     if (flags === RENAME_EXCHANGE && target === undefined) throw new FsError('ENOENT');
     if (source === target) return;
     this.#checkLoop(source, toDir);
@@ -223,6 +241,15 @@ export class MemoryNamespace {
       fromDir.entries.delete(this.#name(from.name));
       this.#place(toDir, toKey, source);
       this.#moved(fromDir, toDir, source);
+      if ((flags & RENAME_WHITEOUT) !== 0) {
+        const { mode, gid } = inherited(fromDir.attr, {
+          ...whiteout,
+          mode: S_IFCHR,
+          mayKeepSgid: false,
+          exclusive: true,
+        });
+        this.#place(fromDir, this.#name(from.name), this.#add(this.#nextIno++ as Ino, mode, whiteout.uid, gid, 0));
+      }
     }
     this.#touch(fromDir, true);
     if (toDir !== fromDir) this.#touch(toDir, true);
@@ -455,6 +482,7 @@ export class MemoryNamespace {
       target: new Uint8Array(0),
       xattrs: new Map(),
       opens: new Set(),
+      linkable: false,
       truncations: [],
       writes: new Map(),
     };

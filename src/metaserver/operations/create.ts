@@ -5,6 +5,7 @@ import {
   isDirectory,
   isRegular,
   isSymlink,
+  LINK_MAX_DIRECTORY,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
@@ -34,9 +35,10 @@ export const DIRECTORY_SIZE = 4096;
 /** Makes a file, directory, symlink or node, and opens it when asked; without `exclusive` an existing regular file is opened instead. */
 export async function create(op: OpTransaction, request: Create): Promise<OpReply> {
   const spec = createSpecFromProto(request);
+  checkSpec(spec);
+  if (spec.unnamed === true) return createUnnamed(op, inoFromProto(request.parent, 'create.parent'), spec);
   const name = request.name;
   checkName(name);
-  checkSpec(spec);
   const parent = await op.mustLiveDirectory(inoFromProto(request.parent, 'create.parent'));
   const existing = await op.entry(parent.attr.ino, name);
   if (existing !== undefined) {
@@ -49,6 +51,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
     }
     return { attrs: [record.attr, parent.attr], result: { kind: 'created', created: false } };
   }
+  if (isDirectory(spec.mode) && parent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
   const ino = await op.allocateIno();
   const record = newInode(ino, parent.attr, spec, op.now);
   op.putInode(record);
@@ -59,12 +62,28 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
   return { attrs: [record.attr, directory.attr], result: { kind: 'created', created: true } };
 }
 
+/** O_TMPFILE: a file without a name, kept while it is open. */
+async function createUnnamed(op: OpTransaction, parent: Ino, spec: CreateSpec): Promise<OpReply> {
+  const { tables, keys, opens } = op.scope;
+  const directory = await op.mustLiveDirectory(parent);
+  const ino = await op.allocateIno();
+  const made = newInode(ino, directory.attr, spec, op.now);
+  const record = { ...made, attr: { ...made.attr, nlink: 0 }, linkable: !spec.exclusive };
+  op.putInode(record);
+  op.tx.put(tables.orphans, keys.orphan(ino), true);
+  op.tx.onApply(() => opens.orphans.add(ino));
+  if (spec.open !== undefined) await openInode(op, record, { ...spec.open, truncate: false });
+  return { attrs: [record.attr], result: { kind: 'created', created: true } };
+}
+
 function checkSpec(spec: CreateSpec): void {
   if (!TYPES.has(spec.mode & S_IFMT)) throw new FsError('EINVAL', `type ${(spec.mode & S_IFMT).toString(8)}`);
   if (isSymlink(spec.mode) !== (spec.target !== undefined))
     throw new FsError('EINVAL', 'a symlink and only it has a target');
   if (spec.target !== undefined && spec.target.length > SYMLINK_MAX_BYTES) throw new FsError('ENAMETOOLONG');
   if (spec.open !== undefined && !isRegular(spec.mode)) throw new FsError('EINVAL', 'only regular files are opened');
+  if (spec.unnamed === true && spec.open === undefined)
+    throw new FsError('EINVAL', 'a file without a name has to be opened');
 }
 
 /** A new inode under `parent`, with what a set-group-ID directory hands down (inode_init_owner and mode_strip_sgid in fs/inode.c). */
@@ -100,6 +119,7 @@ export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSp
     },
     entries: 0,
     mtimeExplicit: false,
+    linkable: false,
     dataChange: 0,
     foreignDataChange: 0,
     xattrCount: 0,

@@ -1,11 +1,19 @@
 import { FsError } from '../../common/fs-error.js';
 import type { Rename } from '../../gen/curvefs/v1/metaserver.js';
 import { ROOT_INO, type Ino } from '../../model/ids.js';
-import { isDirectory, S_IFMT } from '../../model/inode.js';
-import { RENAME_EXCHANGE, RENAME_NOREPLACE, type NameRef } from '../../model/operation.js';
+import { isDirectory, LINK_MAX_DIRECTORY, S_IFCHR, S_IFMT } from '../../model/inode.js';
+import {
+  areRenameFlags,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  type NameRef,
+  type Owner,
+} from '../../model/operation.js';
 import { renameFromProto } from '../../wire/operation.js';
 import { MetaserverError } from '../metaserver-error.js';
 import type { InodeRecord } from '../records/inode-record.js';
+import { newInode } from './create.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
 import { dropLink } from './unlink.js';
@@ -15,11 +23,9 @@ const DEPTH_MAX = 1_000_000;
 
 /** rename(2), renameat2(2): the checks in the order of do_renameat2 and vfs_rename (fs/namei.c). */
 export async function rename(op: OpTransaction, request: Rename): Promise<OpReply> {
-  const { from, to, flags } = renameFromProto(request);
+  const { from, to, flags, whiteout } = renameFromProto(request);
   const exchange = (flags & RENAME_EXCHANGE) !== 0;
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0 || flags === (RENAME_NOREPLACE | RENAME_EXCHANGE)) {
-    throw new FsError('EINVAL', `flags ${flags}`);
-  }
+  if (!areRenameFlags(flags)) throw new FsError('EINVAL', `flags ${flags}`);
   checkName(from.name);
   checkName(to.name);
   const parent = await op.mustDirectory(from.parent);
@@ -27,7 +33,7 @@ export async function rename(op: OpTransaction, request: Rename): Promise<OpRepl
   const entry = await op.entry(from.parent, from.name);
   if (entry === undefined) throw new FsError('ENOENT');
   const replaced = await op.entry(to.parent, to.name);
-  if (replaced !== undefined && flags === RENAME_NOREPLACE) throw new FsError('EEXIST');
+  if (replaced !== undefined && (flags & RENAME_NOREPLACE) !== 0) throw new FsError('EEXIST');
   if (replaced === undefined && exchange) throw new FsError('ENOENT');
 
   const source = await op.mustInode(entry.ino);
@@ -43,7 +49,16 @@ export async function rename(op: OpTransaction, request: Rename): Promise<OpRepl
   // two names of one inode: nothing is to be done
   if (target !== undefined && target.attr.ino === source.attr.ino) return { attrs: [source.attr, parent.attr] };
   if (exchange && target !== undefined) return swapEntries(op, from, to, source, target, parent, newParent);
-  return moveEntry(op, from, to, source, target, parent, newParent);
+  return moveEntry(
+    op,
+    from,
+    to,
+    source,
+    target,
+    parent,
+    newParent,
+    (flags & RENAME_WHITEOUT) === 0 ? undefined : whiteout,
+  );
 }
 
 async function moveEntry(
@@ -54,6 +69,7 @@ async function moveEntry(
   target: InodeRecord | undefined,
   parent: InodeRecord,
   newParent: InodeRecord,
+  whiteout: Owner | undefined,
 ): Promise<OpReply> {
   const { ino, mode } = source.attr;
   const directory = isDirectory(mode);
@@ -62,22 +78,33 @@ async function moveEntry(
     if (!directory && isDirectory(target.attr.mode)) throw new FsError('EISDIR');
     if (target.entries > 0) throw new FsError('ENOTEMPTY');
   }
-  await op.removeEntry(from.parent, from.name);
+  if (directory && target === undefined && newParent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
+  if (whiteout === undefined) await op.removeEntry(from.parent, from.name);
+  else await leaveWhiteout(op, from, parent, whiteout);
   if (target === undefined) await op.addEntry(to.parent, to.name, ino, mode & S_IFMT);
   else await op.replaceEntry(to.parent, to.name, ino, mode & S_IFMT);
   const gone = target === undefined ? undefined : await dropLink(op, target);
 
   const links = directory ? 1 : 0;
   const added = target === undefined ? 1 : 0;
+  const removed = whiteout === undefined ? 1 : 0;
   // a replaced directory took one link of the new parent with it
   const linksAdded = target === undefined ? links : 0;
   const parents: InodeRecord[] =
     from.parent === to.parent
-      ? [op.changeDirectory(parent, added - 1, linksAdded - links)]
-      : [op.changeDirectory(parent, -1, -links), op.changeDirectory(newParent, added, linksAdded)];
+      ? [op.changeDirectory(parent, added - removed, linksAdded - links)]
+      : [op.changeDirectory(parent, -removed, -links), op.changeDirectory(newParent, added, linksAdded)];
   const moved = op.changed(source, directory ? { parent: to.parent } : {});
   op.putInode(moved);
   return { attrs: [moved, ...parents, ...(gone === undefined ? [] : [gone])].map(({ attr }) => attr) };
+}
+
+/** Lets the old name mean a whiteout, which is made as if by mknod(2). */
+async function leaveWhiteout(op: OpTransaction, from: NameRef, parent: InodeRecord, owner: Owner): Promise<void> {
+  const spec = { ...owner, mode: S_IFCHR, rdev: 0, mayKeepSgid: false, exclusive: true };
+  const record = newInode(await op.allocateIno(), parent.attr, spec, op.now);
+  op.putInode(record);
+  await op.replaceEntry(from.parent, from.name, record.attr.ino, S_IFCHR);
 }
 
 async function swapEntries(

@@ -1,5 +1,6 @@
 import { FsError } from '../../common/fs-error.js';
 import type { Link, Rmdir, Unlink } from '../../gen/curvefs/v1/metaserver.js';
+import type { Ino } from '../../model/ids.js';
 import { isDirectory, LINK_MAX, S_IFMT } from '../../model/inode.js';
 import { inoFromProto } from '../../wire/attr.js';
 import type { InodeRecord } from '../records/inode-record.js';
@@ -13,14 +14,22 @@ export async function link(op: OpTransaction, request: Link): Promise<OpReply> {
   const parent = await op.mustLiveDirectory(inoFromProto(request.newParent, 'link.newParent'));
   if ((await op.entry(parent.attr.ino, request.newName)) !== undefined) throw new FsError('EEXIST');
   if (isDirectory(record.attr.mode)) throw new FsError('EPERM', 'hard links to directories do not exist');
-  if (record.attr.nlink === 0) throw new FsError('ENOENT', 'the file is unlinked');
+  if (record.attr.nlink === 0 && !record.linkable) throw new FsError('ENOENT', 'the file is unlinked');
   if (record.attr.nlink >= LINK_MAX) throw new FsError('EMLINK');
   op.mustGrow();
-  const linked = op.changed(record, { nlink: record.attr.nlink + 1 });
+  if (record.attr.nlink === 0) keepOrphan(op, record.attr.ino);
+  const linked = { ...op.changed(record, { nlink: record.attr.nlink + 1 }), linkable: false };
   op.putInode(linked);
   await op.addEntry(parent.attr.ino, request.newName, record.attr.ino, record.attr.mode & S_IFMT);
   const directory = op.changeDirectory(parent, 1, 0);
   return { attrs: [linked.attr, directory.attr] };
+}
+
+/** A file that had no name is given one. */
+function keepOrphan(op: OpTransaction, ino: Ino): void {
+  const { opens, tables, keys } = op.scope;
+  op.tx.delete(tables.orphans, keys.orphan(ino));
+  op.tx.onApply(() => opens.orphans.delete(ino));
 }
 
 export async function unlink(op: OpTransaction, request: Unlink): Promise<OpReply> {

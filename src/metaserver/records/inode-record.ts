@@ -17,6 +17,8 @@ export interface InodeRecord {
   readonly entries: number;
   /** The mtime was set explicitly: a later write may set an earlier one. */
   readonly mtimeExplicit: boolean;
+  /** Made without a name (O_TMPFILE), and may be given one. */
+  readonly linkable: boolean;
   /** The change number of the last change of data or size; 0 = there was none. */
   readonly dataChange: number;
   /** The same of the last one that was made by another session than `attr.lastWriter`. */
@@ -34,6 +36,8 @@ export interface InodeRecord {
 
 const VERSION = 1;
 const FLAG_MTIME_EXPLICIT = 1;
+const FLAG_LINKABLE = 2;
+const FLAGS = FLAG_MTIME_EXPLICIT | FLAG_LINKABLE;
 /** All but the lists and the target. */
 const FIXED_BYTES = 192;
 const TRUNCATION_BYTES = 12;
@@ -41,7 +45,8 @@ const TRUNCATION_BYTES = 12;
 export const inodeCodec: RecordCodec<InodeRecord> = {
   encode(record, writer) {
     const { attr } = record;
-    writer.u8(VERSION).u8(record.mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0);
+    writer.u8(VERSION);
+    writer.u8((record.mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0) | (record.linkable ? FLAG_LINKABLE : 0));
     writer.u64(attr.ino).u32(attr.mode).u32(attr.nlink).u32(attr.uid).u32(attr.gid).u32(attr.rdev);
     writer.u64(attr.size).u64(attr.allocatedBytes);
     writeTime(writer, attr.atime);
@@ -61,7 +66,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
   decode(bytes) {
     const reader = new RecordReader(bytes, 'inode', VERSION);
     const flags = reader.u8();
-    if ((flags & ~FLAG_MTIME_EXPLICIT) !== 0) throw reader.corrupt(`unknown flags ${flags}`);
+    if ((flags & ~FLAGS) !== 0) throw reader.corrupt(`unknown flags ${flags}`);
     const ino = reader.u64() as Ino;
     const mode = reader.u32();
     const nlink = reader.u32();
@@ -115,6 +120,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
       },
       entries,
       mtimeExplicit: (flags & FLAG_MTIME_EXPLICIT) !== 0,
+      linkable: (flags & FLAG_LINKABLE) !== 0,
       dataChange,
       foreignDataChange,
       xattrCount,

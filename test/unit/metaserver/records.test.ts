@@ -40,6 +40,7 @@ const inode: InodeRecord = {
   },
   entries: 0,
   mtimeExplicit: true,
+  linkable: false,
   dataChange: 8,
   foreignDataChange: 3,
   xattrCount: 1,
@@ -73,8 +74,15 @@ const cases: readonly Case[] = [
   row(
     'symlink',
     inodeCodec,
-    { ...inode, target: Buffer.from('to'), mtimeExplicit: false, trims: [{ epoch: 1, size: 2 }], truncations: [] },
-    '01 00 0000020000000003 000081a4 00000001 000003e8 ffffffff 00000000 0000010000000001 0000000000002000' +
+    {
+      ...inode,
+      target: Buffer.from('to'),
+      mtimeExplicit: false,
+      linkable: true,
+      trims: [{ epoch: 1, size: 2 }],
+      truncations: [],
+    },
+    '01 02 0000020000000003 000081a4 00000001 000003e8 ffffffff 00000000 0000010000000001 0000000000002000' +
       'ffffffffffffffff 3b9ac9ff 000000006553f100 00000005 0000000200000000 00000000 0000000000000000 00000000' +
       '0000000000000009 0000000000000002 0000000000000007 00000004 00000001 0000000000000008 0000000000000003 0000000000000000 00000000 00000001 0000001e' +
       '00 01 00000001 0000000000000002 0002 746f',

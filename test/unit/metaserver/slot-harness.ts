@@ -350,7 +350,7 @@ export function linkOp(ino: Ino, parent: Ino, name: string): Operation {
 
 export function renameOp(from: [Ino, string], to: [Ino, string], flags = 0): Operation {
   const ref = ([parent, name]: [Ino, string]) => ({ parent, name: Buffer.from(name) });
-  return { $case: 'rename', value: renameToProto(ref(from), ref(to), flags) };
+  return { $case: 'rename', value: renameToProto(ref(from), ref(to), flags, { uid: 0, gid: 0 }) };
 }
 
 export function commitOp(ino: Ino, spec: Partial<CommitSpec>): Operation {

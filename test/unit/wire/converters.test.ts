@@ -120,6 +120,7 @@ describe('what is converted to proto, encoded, decoded and converted back is the
       target: maybe(aName),
       open: maybe(anOpenSpec),
       exclusive: fc.boolean(),
+      unnamed: fc.boolean(),
     });
     fc.assert(
       fc.property(anIno, aName, aSpec, (parent, name, spec) => {
@@ -138,8 +139,13 @@ describe('what is converted to proto, encoded, decoded and converted back is the
   test('rename', () => {
     const aRef = fc.record({ parent: anIno, name: aName });
     fc.assert(
-      fc.property(aRef, aRef, u32, (from, to, flags) => {
-        expect(renameFromProto(encoded(Rename, renameToProto(from, to, flags)))).toEqual({ from, to, flags });
+      fc.property(aRef, aRef, u32, fc.record({ uid: u32, gid: u32 }), (from, to, flags, whiteout) => {
+        expect(renameFromProto(encoded(Rename, renameToProto(from, to, flags, whiteout)))).toEqual({
+          from,
+          to,
+          flags,
+          whiteout,
+        });
       }),
     );
   });

@@ -259,6 +259,8 @@ export interface Create {
   target: Buffer;
   open: OpenSpec | undefined;
   exclusive: boolean;
+  /** O_TMPFILE: the name is not used; without `exclusive` it may be linked later. */
+  unnamed: boolean;
 }
 
 export interface CreateResult {
@@ -287,6 +289,9 @@ export interface Rename {
   newParent: bigint;
   newName: Buffer;
   flags: number;
+  /** Who owns the whiteout of RENAME_WHITEOUT. */
+  uid: number;
+  gid: number;
 }
 
 export interface Readdir {
@@ -2747,6 +2752,7 @@ function createBaseCreate(): Create {
     target: Buffer.alloc(0),
     open: undefined,
     exclusive: false,
+    unnamed: false,
   };
 }
 
@@ -2784,6 +2790,9 @@ export const Create: MessageFns<Create> = {
     }
     if (message.exclusive !== false) {
       writer.uint32(80).bool(message.exclusive);
+    }
+    if (message.unnamed !== false) {
+      writer.uint32(320).bool(message.unnamed);
     }
     return writer;
   },
@@ -2879,6 +2888,14 @@ export const Create: MessageFns<Create> = {
             }
 
             message.exclusive = reader.bool();
+            continue;
+          }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.unnamed = reader.bool();
             continue;
           }
         }
@@ -3135,7 +3152,7 @@ export const Rmdir: MessageFns<Rmdir> = {
 };
 
 function createBaseRename(): Rename {
-  return { parent: 0n, name: Buffer.alloc(0), newParent: 0n, newName: Buffer.alloc(0), flags: 0 };
+  return { parent: 0n, name: Buffer.alloc(0), newParent: 0n, newName: Buffer.alloc(0), flags: 0, uid: 0, gid: 0 };
 }
 
 export const Rename: MessageFns<Rename> = {
@@ -3160,6 +3177,12 @@ export const Rename: MessageFns<Rename> = {
     }
     if (message.flags !== 0) {
       writer.uint32(40).uint32(message.flags);
+    }
+    if (message.uid !== 0) {
+      writer.uint32(320).uint32(message.uid);
+    }
+    if (message.gid !== 0) {
+      writer.uint32(328).uint32(message.gid);
     }
     return writer;
   },
@@ -3215,6 +3238,22 @@ export const Rename: MessageFns<Rename> = {
             }
 
             message.flags = reader.uint32();
+            continue;
+          }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.uid = reader.uint32();
+            continue;
+          }
+          case 41: {
+            if (tag !== 328) {
+              break;
+            }
+
+            message.gid = reader.uint32();
             continue;
           }
         }
