@@ -7,14 +7,18 @@ import { DATA } from './tables/data.js';
 import { ERRORS } from './tables/errors.js';
 import { NAMESPACE } from './tables/namespace.js';
 import { OWNERSHIP } from './tables/ownership.js';
+import { LINKS } from './tables/links.js';
 import { PERMISSIONS } from './tables/permissions.js';
+import { SPECIAL_FILES } from './tables/special-files.js';
 import { STICKY } from './tables/sticky.js';
 import { TIMES } from './tables/times.js';
 import { XATTRS } from './tables/xattrs.js';
 
 const TABLES: Readonly<Record<string, readonly Case[]>> = {
   errors: ERRORS,
+  links: LINKS,
   permissions: PERMISSIONS,
+  'special-files': SPECIAL_FILES,
   sticky: STICKY,
   ownership: OWNERSHIP,
   times: TIMES,
