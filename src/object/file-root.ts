@@ -4,6 +4,7 @@ import { lstat, mkdir, open, readdir, unlink, type FileHandle } from 'node:fs/pr
 import { errorMessage, nodeErrorCode } from '../common/fs-error.js';
 import { makeDirectories } from '../common/make-directories.js';
 import { mapFileError } from './file-errors.js';
+import { fsyncCoversRename } from './fsync-covers-rename.js';
 import { ObjectError } from './object-error.js';
 
 /** Below the root; its name has a character that keys do not have, so no key is in it and no listing shows it. */
@@ -24,11 +25,17 @@ export class FileRoot {
   readonly #create: boolean;
   #opening: Promise<string> | undefined;
   #handle: FileHandle | undefined;
+  #fsyncCoversRename = false;
   #closed = false;
 
   constructor(path: string, create: boolean) {
     this.#path = path;
     this.#create = create;
+  }
+
+  /** Known once it is open. */
+  get fsyncCoversRename(): boolean {
+    return this.#fsyncCoversRename;
   }
 
   open(): Promise<string> {
@@ -62,6 +69,7 @@ export class FileRoot {
     try {
       if (this.#create) makeDirectories(this.#path, 0o700);
       this.#handle = await open(this.#path, constants.O_RDONLY | constants.O_DIRECTORY);
+      this.#fsyncCoversRename = fsyncCoversRename(this.#handle.fd);
       const root = `/proc/self/fd/${this.#handle.fd}`;
       await this.#prepareTemporary(`${root}/${TEMPORARY_DIRECTORY}`);
       return root;

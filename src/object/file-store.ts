@@ -1,4 +1,19 @@
-import { closeSync, constants, fdatasync, fstat, mkdir, open, read, rename, unlink, write } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstat,
+  fsync,
+  fsyncSync,
+  mkdir,
+  open,
+  openSync,
+  read,
+  renameSync,
+  unlink,
+  write,
+  writeSync,
+} from 'node:fs';
 import { promisify } from 'node:util';
 import { nodeErrorCode } from '../common/fs-error.js';
 import { LRUCache } from 'lru-cache';
@@ -11,14 +26,13 @@ import { OpenFiles } from './open-files.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
 import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
 
-/** What may wait for the disk; closing what is synced or was only read does not. */
+/** What may wait for the disk; a new name or closing what is synced or was only read does not for long. */
 const fsAsync = {
-  fdatasync: promisify(fdatasync),
   fstat: promisify(fstat),
+  fsync: promisify(fsync),
   mkdir: promisify(mkdir),
   open: promisify(open),
   read: promisify(read),
-  rename: promisify(rename),
   unlink: promisify(unlink),
   write: promisify(write),
 };
@@ -27,6 +41,8 @@ const fsAsync = {
 const KNOWN_DIRECTORIES_MAX = 1000;
 /** A range up to this is read without asking for the size first. */
 const BLIND_READ_MAX_BYTES = 16 * 1024 * 1024;
+/** A body up to this is written and synced in the calling thread: each trip through the pool costs two context switches, which is more than the write. */
+const WRITE_HERE_MAX_BYTES = 1024 * 1024;
 const OBJECT_MAX_BYTES = 1024 ** 3;
 const CLOSE_MAX_MS = 10_000;
 /** Objects kept open between reads; one that is deleted meanwhile keeps its space for so long at most. */
@@ -43,9 +59,11 @@ export interface FileStoreOptions {
 /**
  * Objects as files below a directory: the key is the path.
  *
- * A put writes a temporary file, syncs it, renames it, and syncs the directory: two syncs, the second shared among puts
- * into the same directory. After a crash an object is there whole or not at all; left-over temporary files are removed
- * a day later. Directories are never removed: one that another process has just made durable may be the one it puts into.
+ * A put writes a temporary file, renames it and then syncs it: one sync, where that covers the rename ({@link fsyncCoversRename}); elsewhere the directory is synced
+ * as well, shared among puts into the same one. A put of a key that exists syncs before the rename too, so that a power cut leaves the old object or the new one.
+ * After a power cut the object of a put that did not resolve may be there in part, which nobody has the name of; left-over temporary files are removed a day
+ * later. Directories are never removed: one that another process has just made durable may be the one it puts into.
+ * Short bodies are written in the calling thread, which should not be one that must not wait for the disk.
  * Paths go through a descriptor of the root, so that a disk unmounted lazily or a root renamed never redirects a write.
  * Assumes Linux (`/proc/self/fd`).
  */
@@ -69,14 +87,21 @@ export class FileStore implements ObjectStore {
 
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
     return this.#run('put', [key], signal, async (root, situation) => {
-      const temporary = await this.#writeTemporary(root, body);
+      const directory = parentOf(key);
+      await this.#ensureDirectory(root, directory);
+      checkSignal(signal, situation);
+      const { path, fd } = await this.#createTemporary(root);
       try {
-        await this.#publish(root, temporary, key, signal, situation);
+        await writeAll(fd, body);
+        checkSignal(signal, situation);
+        await this.#publish(root, { path, fd, size: body.length }, key);
       } catch (error) {
-        await fsAsync.unlink(temporary).catch(ignoreMissing);
+        await fsAsync.unlink(path).catch(ignoreMissing);
         // Missing directories were made again: only the root itself can be missing.
         if (nodeErrorCode(error) !== 'ENOENT') throw error;
         throw new ObjectError('no-bucket', `${situation}: the directory was removed`, { cause: error });
+      } finally {
+        closeSync(fd);
       }
     });
   }
@@ -158,43 +183,38 @@ export class FileStore implements ObjectStore {
     }
   }
 
-  async #writeTemporary(root: string, body: Uint8Array): Promise<string> {
+  async #createTemporary(root: string): Promise<{ readonly path: string; readonly fd: number }> {
     const directory = `${root}/${TEMPORARY_DIRECTORY}`;
     const path = `${directory}/${process.pid}.${this.#root.tag}.${this.#serial++}`;
     try {
-      await writeSynced(path, body);
+      return { path, fd: createFile(path) };
     } catch (error) {
       if (nodeErrorCode(error) !== 'ENOENT') throw error;
       // Removed by hand, or never made because the root was not writable when it was opened.
       await fsAsync.mkdir(directory, 0o700);
-      await writeSynced(path, body);
+      return { path, fd: createFile(path) };
     }
-    return path;
   }
 
-  async #publish(
-    root: string,
-    temporary: string,
-    key: string,
-    signal: AbortSignal | undefined,
-    situation: string,
-  ): Promise<void> {
+  /** Gives the written file its name, durably. */
+  async #publish(root: string, file: { path: string; fd: number; size: number }, key: string): Promise<void> {
     const directory = parentOf(key);
-    await this.#ensureDirectory(root, directory);
-    checkSignal(signal, situation);
+    const target = `${root}/${key}`;
+    if (existsSync(target)) await syncFile(file);
     this.#open.drop(key);
     try {
-      await fsAsync.rename(temporary, `${root}/${key}`);
+      renameSync(file.path, target);
     } catch (error) {
       if (nodeErrorCode(error) !== 'ENOENT') throw error;
       // Somebody removed the directory that was known: make it again, once.
       this.#known.clear();
       await this.#ensureDirectory(root, directory);
-      await fsAsync.rename(temporary, `${root}/${key}`);
+      renameSync(file.path, target);
     }
     // What a reader opened between the two was the old one.
     this.#open.drop(key);
-    await this.#sync.sync(`${root}/${directory}`);
+    await syncFile(file);
+    if (!this.#root.fsyncCoversRename) await this.#sync.sync(`${root}/${directory}`);
   }
 
   /** Makes the directory and its parents, and their entries durable. Also for one that exists: its maker may not have synced yet. */
@@ -250,24 +270,23 @@ function ignoreMissing(error: unknown): false {
   throw error;
 }
 
-async function writeSynced(path: string, body: Uint8Array): Promise<void> {
-  const fd = await fsAsync.open(
-    path,
-    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
-    0o600,
-  );
-  try {
-    for (let written = 0; written < body.length;) {
-      const { bytesWritten } = await fsAsync.write(fd, body, written, body.length - written, written);
-      written += bytesWritten;
-    }
-    await fsAsync.fdatasync(fd);
-  } catch (error) {
-    closeSync(fd);
-    await fsAsync.unlink(path).catch(ignoreMissing);
-    throw error;
+function createFile(path: string): number {
+  return openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
+}
+
+async function writeAll(fd: number, body: Uint8Array): Promise<void> {
+  const here = body.length <= WRITE_HERE_MAX_BYTES;
+  for (let written = 0; written < body.length;) {
+    written += here
+      ? writeSync(fd, body, written, body.length - written, written)
+      : (await fsAsync.write(fd, body, written, body.length - written, written)).bytesWritten;
   }
-  closeSync(fd);
+}
+
+/** fsync(2), not fdatasync(2), which may leave out the rename. */
+async function syncFile({ fd, size }: { readonly fd: number; readonly size: number }): Promise<void> {
+  if (size <= WRITE_HERE_MAX_BYTES) fsyncSync(fd);
+  else await fsAsync.fsync(fd);
 }
 
 async function sizeOf(fd: number, situation: string): Promise<number> {
