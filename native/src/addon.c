@@ -86,7 +86,7 @@ NAPI_MODULE_INIT() {
       {"channelOpen", channel_open},     {"channelRead", channel_read},    {"channelReply", channel_reply},
       {"channelNotify", channel_notify}, {"channelStart", channel_start},  {"channelStop", channel_stop},
       {"channelClose", channel_close},   {"mount", job_mount},             {"umount", job_umount},
-      {"recvFd", job_recv_fd},
+      {"recvFd", job_recv_fd},           {"readCached", file_read_cached},
   };
   if (hub_init(env) == NULL) return NULL;
   for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {

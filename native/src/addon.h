@@ -5,6 +5,7 @@
  *   hub.c      bringing the results of threads to the event loop
  *   notify.c   notifications, which may block in the kernel, on threads of their own
  *   jobs.c     system calls that wait (mount, umount2, receiving an fd), each on a thread of its own
+ *   files.c    reading what the page cache has
  *   addon.c    the rest, and the export table
  *
  * Every function returns a non-negative result or a negative errno; exceptions are for wrong arguments only.
@@ -75,5 +76,7 @@ napi_value channel_close(napi_env env, napi_callback_info info);
 napi_value job_mount(napi_env env, napi_callback_info info);
 napi_value job_umount(napi_env env, napi_callback_info info);
 napi_value job_recv_fd(napi_env env, napi_callback_info info);
+
+napi_value file_read_cached(napi_env env, napi_callback_info info);
 
 #endif

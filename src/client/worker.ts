@@ -8,6 +8,7 @@ import type { MountData } from '../data/mount-data.js';
 import { openFileData } from '../data/open-file-data.js';
 import { SessionDir } from '../data/recovery/session-dir.js';
 import { createDevice } from '../fuse/device/create-device.js';
+import { loadNativeAddon } from '../fuse/device/native-addon.js';
 import { DEFAULT_INIT_CONFIG } from '../fuse/session/negotiate.js';
 import { closeSession } from '../meta/session-registration.js';
 import { DirLock } from '../journal/dir-lock.js';
@@ -149,8 +150,9 @@ export class Worker {
     const { kind } = metadata.fs.storage;
     const uploads = config.uploads ?? UPLOADS[kind];
     await this.#endEarlierSessions(metadata);
+    const addon = loadNativeAddon();
     const opened = await openFileData(
-      { metadata, clock: systemClock, logger, metrics },
+      { metadata, clock: systemClock, logger, metrics, readCached: addon.ok ? addon.addon.readCached : undefined },
       {
         cacheDir: config.cacheDir,
         journalSizeBytes: config.journalSizeBytes,

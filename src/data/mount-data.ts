@@ -45,6 +45,8 @@ export interface MountDataDeps {
 
 /** Longest payload of one journal record: what the kernel sends at most, so that a record is one write. */
 const RECORD_BYTES_MAX = 1 << 20;
+/** More is not read by the thread that serves the kernel. */
+const NOW_BYTES_MAX = 128 << 10;
 /** A mount holds at most this part of a filesystem's capacity for writes to come, and gives it back when none came for a while. */
 const AHEAD_SHARE = 32;
 const IDLE_CHECK_MS = 5000;
@@ -134,11 +136,18 @@ export class MountData implements FileData {
     );
     this.#attrs = new AttrChanger({ table, ledger, metadata, settled });
     const fetcher = new FrameFetcher({ transfer, cache: deps.blockCache, fsId: metadata.fs.id, logger });
-    this.#chunks = new ChunkCache((chunkId, start, end) => fetcher.fetch(chunkId, start, end), {
-      bytesMax: opts.memoryCacheBytes,
-      aheadBytesMax: opts.readAheadBytes * 2,
-      fetchBytesMax: Math.min(blockSize, 4 << 20),
-    });
+    this.#chunks = new ChunkCache(
+      {
+        fetch: (chunkId, start, end) => fetcher.fetch(chunkId, start, end),
+        fetchNow: (chunkId, start, end) => fetcher.fetchNow(chunkId, start, end),
+      },
+      {
+        bytesMax: opts.memoryCacheBytes,
+        aheadBytesMax: opts.readAheadBytes * 2,
+        fetchBytesMax: Math.min(blockSize, 4 << 20),
+        nowBytesMax: NOW_BYTES_MAX,
+      },
+    );
     const cache = this.#chunks;
     this.#compactor = new Compactor({
       ...{ table, metadata, transfer, cache, clock },

@@ -7,6 +7,7 @@ import type { MetricsRegistry } from '../common/metrics.js';
 import { nodeJournalFs, type JournalFs } from '../journal/journal-fs.js';
 import { SegmentJournal } from '../journal/segment-journal.js';
 import type { Metadata } from '../meta/metadata.js';
+import type { ReadCached } from '../object/file-store.js';
 import type { OpenObjectStoreOptions } from '../object/open-object-store.js';
 import { BlockCache } from './block-cache/block-cache.js';
 import { MountData } from './mount-data.js';
@@ -28,6 +29,8 @@ export interface OpenFileDataDeps {
   readonly metrics: MetricsRegistry;
   /** Instead of worker threads, which run from dist/ only: tests. */
   readonly transfer?: (cacheWritten: CacheWritten) => ChunkTransfer;
+  /** preadv2(2) with RWF_NOWAIT, by the native addon: objects in a directory are read from the page cache at once. */
+  readonly readCached?: ReadCached | undefined;
   /** Of the journal; instead of the real one: tests. */
   readonly journalFs?: JournalFs | undefined;
 }
@@ -169,14 +172,14 @@ function settingsOf(opts: OpenFileDataOptions): MountDataOptions {
 }
 
 function startThreads(
-  { metadata, metrics }: OpenFileDataDeps,
+  { metadata, metrics, readCached }: OpenFileDataDeps,
   opts: OpenFileDataOptions,
   settings: MountDataOptions,
   cacheWritten: CacheWritten,
   logger: Logger,
 ): ChunkTransfer {
   return new WorkerTransfer(
-    { logger: logger.child('transfer'), metrics, cacheWritten },
+    { logger: logger.child('transfer'), metrics, cacheWritten, readCached },
     {
       storage: metadata.fs.storage,
       storeOptions: opts.storeOptions ?? {},

@@ -23,6 +23,7 @@ import { GroupSync } from './group-sync.js';
 import { listFiles } from './list-files.js';
 import { ObjectError } from './object-error.js';
 import { OpenFiles } from './open-files.js';
+import { PageWarmer } from './page-warmer.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
 import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
 
@@ -43,17 +44,24 @@ const KNOWN_DIRECTORIES_MAX = 1000;
 const BLIND_READ_MAX_BYTES = 16 * 1024 * 1024;
 /** A body up to this is written and synced in the calling thread: each trip through the pool costs two context switches, which is more than the write. */
 const WRITE_HERE_MAX_BYTES = 1024 * 1024;
+/** A get of so little is not sequential reading. */
+const SMALL_RANGE_BYTES = 256 * 1024;
 const OBJECT_MAX_BYTES = 1024 ** 3;
 const CLOSE_MAX_MS = 10_000;
 /** Objects kept open between reads; one that is deleted meanwhile keeps its space for so long at most. */
 const OPEN_FILES_MAX = 64;
 const OPEN_IDLE_MS = 10_000;
 
+/** preadv2(2) with RWF_NOWAIT: the number of bytes that the page cache has, or a negative errno. */
+export type ReadCached = (fd: number, into: Buffer, position: number) => number;
+
 export interface FileStoreOptions {
   /** Absolute path of the root. */
   readonly path: string;
   /** Makes the root (mode 0700) when it is missing; else a missing root is 'no-bucket', for it may be a disk that is not mounted. */
   readonly createRoot?: boolean | undefined;
+  /** Makes `getNow` possible. */
+  readonly readCached?: ReadCached | undefined;
 }
 
 /**
@@ -70,6 +78,8 @@ export interface FileStoreOptions {
 export class FileStore implements ObjectStore {
   readonly properties: ObjectStoreProperties;
   readonly #root: FileRoot;
+  readonly #readCached: ReadCached | undefined;
+  readonly #warmer = new PageWarmer();
   readonly #sync = new GroupSync();
   /** Directories (relative; '' = root) that exist, and whose entries up to the root were synced. */
   readonly #known = new LRUCache<string, Promise<void>>({ max: KNOWN_DIRECTORIES_MAX });
@@ -83,6 +93,7 @@ export class FileStore implements ObjectStore {
     // More than libuv's four threads gain nothing; a few more keep them busy.
     this.properties = { name: `file://${opts.path}`, concurrency: 8 };
     this.#root = new FileRoot(opts.path, opts.createRoot ?? false);
+    this.#readCached = opts.readCached;
   }
 
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
@@ -111,13 +122,29 @@ export class FileStore implements ObjectStore {
       if (range === undefined) return withObject(root, key, (fd) => readRange(fd, undefined, situation));
       checkRange(range.offset, range.length);
       // Ranges of an object are asked for one after the other: it stays open for the next one.
-      const file = this.#open.take(key) ?? this.#open.add(key, await openObject(root, key));
+      const known = this.#open.take(key);
+      const file = known ?? this.#open.add(key, await openObject(root, key));
       try {
-        return await readRange(file.fd, range, situation);
+        const bytes = await readRange(file.fd, range, situation);
+        if (known !== undefined && range.length <= SMALL_RANGE_BYTES) this.#warm(key);
+        return bytes;
       } finally {
         this.#open.giveBack(file);
       }
     });
+  }
+
+  /** From objects that are open already, for opening one may wait for the disk. */
+  getNow(key: string, offset: number, into: Buffer): number | undefined {
+    if (this.#readCached === undefined) return undefined;
+    const file = this.#open.take(key);
+    if (file === undefined) return undefined;
+    try {
+      const got = this.#readCached(file.fd, into, offset);
+      return got < 0 ? undefined : got;
+    } finally {
+      this.#open.giveBack(file);
+    }
   }
 
   head(key: string, signal?: AbortSignal): Promise<number> {
@@ -181,6 +208,24 @@ export class FileStore implements ObjectStore {
     } finally {
       if (--this.#inFlight === 0) for (const resolve of this.#whenIdle.splice(0)) resolve();
     }
+  }
+
+  /**
+   * An object that is read in small parts, and again while it is still open, is brought into the page cache, so that {@link getNow} has the rest of it. Where the reads
+   * scatter over very many objects they seldom meet an open one, so that they cause little reading beyond what they ask for.
+   */
+  #warm(key: string): void {
+    if (this.#readCached === undefined || this.#warmer.busy) return;
+    const file = this.#open.take(key);
+    if (file === undefined) return;
+    const done = (): void => this.#open.giveBack(file);
+    if (file.warmed) {
+      done();
+      return;
+    }
+    file.warmed = true;
+    // What cannot be read is for its readers to find.
+    void this.#run('get', [key], undefined, () => this.#warmer.warm(file.fd)).then(done, done);
   }
 
   async #createTemporary(root: string): Promise<{ readonly path: string; readonly fd: number }> {

@@ -29,6 +29,11 @@ export class MemoryStore implements ObjectStore {
     return Buffer.from(range === undefined ? body : body.subarray(range.offset, range.offset + range.length));
   }
 
+  getNow(key: string, offset: number, into: Buffer): number | undefined {
+    const body = this.#objects.get(key);
+    return body?.copy(into, 0, Math.min(offset, body.length));
+  }
+
   async head(key: string, signal?: AbortSignal): Promise<number> {
     checkKey(key);
     checkSignal(signal, `head ${key}`);

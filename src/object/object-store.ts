@@ -26,6 +26,11 @@ export interface ObjectStore extends Closable {
   readonly properties: ObjectStoreProperties;
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void>;
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
+  /**
+   * What can be had without waiting, read into the front of `into` at once: how many bytes, which may be fewer than there are; undefined = nothing, ask {@link get}.
+   * For stores that may have something near.
+   */
+  getNow?(key: string, offset: number, into: Buffer): number | undefined;
   /** The object's size in bytes. */
   head(key: string, signal?: AbortSignal): Promise<number>;
   delete(keys: readonly string[], signal?: AbortSignal): Promise<void>;

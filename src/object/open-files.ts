@@ -4,6 +4,8 @@ import { LRUCache } from 'lru-cache';
 /** A file that is open for reading. */
 export interface OpenFile {
   readonly fd: number;
+  /** All of it was brought into the page cache, or is on its way. */
+  warmed: boolean;
 }
 
 interface Entry extends OpenFile {
@@ -49,7 +51,7 @@ export class OpenFiles {
 
   /** Keeps a file that was just opened; it is in use until it is given back. */
   add(key: string, fd: number): OpenFile {
-    const entry: Entry = { fd, users: 1, dropped: false };
+    const entry: Entry = { fd, warmed: false, users: 1, dropped: false };
     this.#files.set(key, entry);
     return entry;
   }

@@ -2,7 +2,7 @@ import { systemClock, type Clock } from '../common/clock.js';
 import type { Logger } from '../common/logger.js';
 import type { MetricsRegistry } from '../common/metrics.js';
 import { CredentialsFile } from './credentials.js';
-import { FileStore } from './file-store.js';
+import { FileStore, type ReadCached } from './file-store.js';
 import { LimitStore } from './limit-store.js';
 import { MetricsStore } from './metrics-store.js';
 import type { ObjectStore } from './object-store.js';
@@ -15,6 +15,8 @@ export interface OpenObjectStoreDeps {
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly clock?: Clock;
+  /** Lets a store on a directory answer from the page cache at once. */
+  readonly readCached?: ReadCached | undefined;
 }
 
 /** Plain data, so that it can be sent to a worker thread together with the spec. All have defaults. */
@@ -54,7 +56,7 @@ export function openObjectStore(
   opts: OpenObjectStoreOptions = {},
 ): ObjectStore {
   const clock = deps.clock ?? systemClock;
-  const base = openBase(spec, opts);
+  const base = openBase(spec, deps, opts);
   const measured = new MetricsStore({ inner: base, metrics: deps.metrics, clock });
   const limited = new LimitStore(
     { inner: measured, metrics: deps.metrics },
@@ -70,10 +72,14 @@ export function openObjectStore(
   );
 }
 
-function openBase(spec: ObjectStorageSpec, opts: OpenObjectStoreOptions): ObjectStore {
+function openBase(
+  spec: ObjectStorageSpec,
+  { readCached }: OpenObjectStoreDeps,
+  opts: OpenObjectStoreOptions,
+): ObjectStore {
   switch (spec.kind) {
     case 'file':
-      return new FileStore({ path: spec.path, createRoot: opts.createRoot });
+      return new FileStore({ path: spec.path, createRoot: opts.createRoot, readCached });
     case 's3':
       return openS3(spec, opts);
   }

@@ -34,6 +34,11 @@ export abstract class StoreDecorator implements ObjectStore {
     return this.around({ op: 'get', key, signal, send: (s) => this.inner.get(key, range, s) });
   }
 
+  /** Not a request: nothing to repeat, to limit or to wait for. */
+  getNow(key: string, offset: number, into: Buffer): number | undefined {
+    return this.inner.getNow?.(key, offset, into);
+  }
+
   head(key: string, signal?: AbortSignal): Promise<number> {
     return this.around({ op: 'head', key, signal, send: (s) => this.inner.head(key, s) });
   }

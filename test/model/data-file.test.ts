@@ -93,6 +93,7 @@ class Run {
   #file = 0;
   #held: (() => void)[] = [];
   #holding = false;
+  #reads = 0;
   #failing = 0;
   #flushes: Promise<unknown>[] = [];
 
@@ -269,6 +270,8 @@ class Run {
   }
 
   #control(): void {
+    // What is at hand changes from read to read: nothing, a part, everything.
+    this.h.store.near = () => [0, 5000, Infinity][this.#reads++ % 3]!;
     const { store } = this.h;
     store.beforePut = async () => {
       if (this.#holding) await new Promise<void>((resolve) => this.#held.push(resolve));

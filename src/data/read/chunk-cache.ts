@@ -18,6 +18,9 @@ interface Run {
 /** Gets the payload of whole frames: `start` is a multiple of the frame size; what the chunk does not have is missing at the end. */
 export type FetchFrames = (chunkId: ChunkId, start: number, end: number) => Promise<Uint8Array>;
 
+/** Gets payload that is at hand; undefined = it must be fetched. */
+export type FetchNow = (chunkId: ChunkId, start: number, end: number) => Uint8Array | undefined;
+
 export interface ChunkCacheOptions {
   /** Payload kept in memory, what is being fetched included. */
   readonly bytesMax: number;
@@ -25,6 +28,8 @@ export interface ChunkCacheOptions {
   readonly aheadBytesMax: number;
   /** Longest run fetched by one request. */
   readonly fetchBytesMax: number;
+  /** Longest piece that is taken from what is at hand: it is not kept here, where it would be twice. */
+  readonly nowBytesMax: number;
 }
 
 /**
@@ -33,6 +38,7 @@ export interface ChunkCacheOptions {
  */
 export class ChunkCache {
   readonly #fetch: FetchFrames;
+  readonly #fetchNow: FetchNow;
   readonly #opts: ChunkCacheOptions;
   /** Sorted by offset, never overlapping. */
   readonly #chunks = new Map<ChunkId, Run[]>();
@@ -42,8 +48,9 @@ export class ChunkCache {
   #fetchingBytes = 0;
   #aheadBytes = 0;
 
-  constructor(fetch: FetchFrames, opts: ChunkCacheOptions) {
-    this.#fetch = fetch;
+  constructor(deps: { readonly fetch: FetchFrames; readonly fetchNow: FetchNow }, opts: ChunkCacheOptions) {
+    this.#fetch = deps.fetch;
+    this.#fetchNow = deps.fetchNow;
     this.#opts = opts;
   }
 
@@ -62,6 +69,10 @@ export class ChunkCache {
 
   /** Views of the payload [start, end); at once when all of it is here. `fetchUpTo`: what is missing is fetched up to there in the same request. */
   get(chunkId: ChunkId, start: number, end: number, fetchUpTo = end): MaybePromise<Uint8Array[]> {
+    if (fetchUpTo - start <= this.#opts.nowBytesMax && !this.#holds(chunkId, start, end)) {
+      const now = this.#fetchNow(chunkId, start, end);
+      if (now !== undefined) return [now];
+    }
     const out: (Uint8Array | Promise<Uint8Array>)[] = [];
     let waits = false;
     for (const run of this.#cover(chunkId, start, end, fetchUpTo)) {
@@ -83,6 +94,13 @@ export class ChunkCache {
   drop(chunkId: ChunkId): void {
     for (const run of [...(this.#chunks.get(chunkId) ?? [])]) this.#remove(run);
     this.#chunks.delete(chunkId);
+  }
+
+  /** True when a part of [start, end) is here or on its way. */
+  #holds(chunkId: ChunkId, start: number, end: number): boolean {
+    const runs = this.#chunks.get(chunkId);
+    const next = runs?.[firstAt(runs, start)];
+    return next !== undefined && next.start < end;
   }
 
   /** The runs over [start, end), what is missing being fetched. */

@@ -22,6 +22,12 @@ export class FrameFetcher {
     this.#deps = deps;
   }
 
+  /** What is at hand; undefined = fetch it. */
+  fetchNow(chunkId: ChunkId, start: number, end: number): Uint8Array | undefined {
+    const { transfer, fsId } = this.#deps;
+    return transfer.getNow?.({ key: chunkKey(fsId, chunkId), chunkId, start, end });
+  }
+
   async fetch(chunkId: ChunkId, start: number, end: number): Promise<Uint8Array> {
     const firstFrame = start / FRAME_PAYLOAD_BYTES;
     const frames = Math.ceil((end - start) / FRAME_PAYLOAD_BYTES);

@@ -9,6 +9,7 @@ import {
   FRAME_PAYLOAD_BYTES,
   FRAME_STORED_BYTES,
   decodeFrames,
+  frameCount,
   payloadLength,
   placePayload,
   sealFrames,
@@ -22,6 +23,7 @@ import { DataError, isDataError } from '../data-error.js';
 import type {
   CacheWritten,
   ChunkTransfer,
+  GetNowRequest,
   GetRequest,
   JournalPiece,
   PutFromJournal,
@@ -65,6 +67,24 @@ export class ChunkMover implements ChunkTransfer {
     }
     // Not after a failure: an aborted request may still be reading it.
     if (this.#free.length < FREE_BUFFERS_MAX) this.#free.push(buffer);
+  }
+
+  getNow({ key, chunkId, start, end }: GetNowRequest): Uint8Array | undefined {
+    const firstFrame = Math.floor(start / FRAME_PAYLOAD_BYTES);
+    const base = firstFrame * FRAME_PAYLOAD_BYTES;
+    const length = frameCount(end - base) * FRAME_STORED_BYTES;
+    if (this.#scratch.length < length) this.#scratch = Buffer.allocUnsafeSlow(length);
+    const got = this.#deps.store.getNow?.(key, firstFrame * FRAME_STORED_BYTES, this.#scratch.subarray(0, length));
+    if (got === undefined) return undefined;
+    const stored = this.#scratch.subarray(0, got);
+    try {
+      const payload = stored.subarray(0, decodeFrames(stored, chunkId, firstFrame, stored));
+      return base + payload.length < end ? undefined : Buffer.from(payload.subarray(start - base, end - base));
+    } catch (error) {
+      // Fewer bytes than asked for may end inside a frame; that stored bytes do not check is for `get` to find and to tell.
+      if (error instanceof ChunkFrameError) return undefined;
+      throw error;
+    }
   }
 
   async get(request: GetRequest, signal?: AbortSignal): Promise<Uint8Array> {

@@ -45,6 +45,14 @@ export interface GetRequest {
   readonly cacheWrite?: string | undefined;
 }
 
+export interface GetNowRequest {
+  readonly key: string;
+  readonly chunkId: ChunkId;
+  /** Offsets in the chunk's payload. */
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
  * Moves chunks between the journal's segment files, the object store and the block cache, checksums included; all object I/O of the data path goes through it,
  * off the main thread in production. Errors are `DataError`: corrupt, missing, cache-miss, store, worker, closed.
@@ -54,6 +62,8 @@ export interface ChunkTransfer extends Closable {
   readonly concurrency: number;
   /** Resolves when the object is durable. Putting the same chunk again (the same bytes) is a retry. */
   put(request: PutRequest, signal?: AbortSignal): Promise<void>;
+  /** The verified payload [start, end) of a chunk, in memory of its own, where it can be had without waiting; undefined = ask {@link get}. For a few frames at most. */
+  getNow?(request: GetNowRequest): Uint8Array | undefined;
   /** The verified payload of the frames that exist, in memory of its own. */
   get(request: GetRequest, signal?: AbortSignal): Promise<Uint8Array>;
 }

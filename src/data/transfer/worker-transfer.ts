@@ -3,10 +3,11 @@ import { errorMessage } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
 import type { MetricsRegistry } from '../../common/metrics.js';
 import { openObjectStore, type OpenObjectStoreOptions } from '../../object/open-object-store.js';
+import type { ReadCached } from '../../object/file-store.js';
 import type { ObjectStorageSpec } from '../../object/storage-spec.js';
 import { DataError } from '../data-error.js';
 import { ChunkMover } from './chunk-mover.js';
-import type { CacheWritten, ChunkTransfer, GetRequest, PutRequest } from './chunk-transfer.js';
+import type { CacheWritten, ChunkTransfer, GetNowRequest, GetRequest, PutRequest } from './chunk-transfer.js';
 import type { FromWorker, ToWorker, TransferWorkerData } from './messages.js';
 import { MetricsReplayer } from './metrics-relay.js';
 
@@ -14,6 +15,7 @@ export interface WorkerTransferDeps {
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly cacheWritten: CacheWritten;
+  readonly readCached?: ReadCached | undefined;
 }
 
 export interface WorkerTransferOptions {
@@ -58,9 +60,9 @@ export class WorkerTransfer implements ChunkTransfer {
     this.#opts = opts;
     this.concurrency = opts.concurrency;
     this.#threads = Array.from({ length: opts.workers }, () => undefined);
-    const { logger, metrics, cacheWritten } = deps;
+    const { logger, metrics, cacheWritten, readCached } = deps;
     if (opts.storage.kind === 'file') {
-      const store = openObjectStore(opts.storage, { logger, metrics }, opts.storeOptions);
+      const store = openObjectStore(opts.storage, { logger, metrics, readCached }, opts.storeOptions);
       this.#inline = new ChunkMover({ store, logger, cacheWritten });
     }
     deps.metrics.gauge({ name: 'transfer_requests', help: 'Chunk requests that the transfer threads work on' }, () =>
@@ -71,6 +73,10 @@ export class WorkerTransfer implements ChunkTransfer {
 
   async put(request: PutRequest, signal?: AbortSignal): Promise<void> {
     await this.#call((id) => ({ kind: 'put', id, request }), request.key, signal);
+  }
+
+  getNow(request: GetNowRequest): Uint8Array | undefined {
+    return this.#closed === undefined ? this.#inline?.getNow(request) : undefined;
   }
 
   async get(request: GetRequest, signal?: AbortSignal): Promise<Uint8Array> {

@@ -26,6 +26,8 @@ export interface NativeAddon {
   mount(source: Buffer, target: Buffer, type: Buffer, flags: number, data: Buffer): Promise<number>;
   umount(target: Buffer, flags: number): Promise<number>;
   recvFd(socket: number): Promise<number>;
+  /** Bytes from the page cache, at once and perhaps fewer than asked for; -EAGAIN when the disk would have to be asked. */
+  readCached(this: void, fd: number, into: Buffer, position: number): number;
 }
 
 /** Where `native/build.js` puts the addon, from the project's root. */

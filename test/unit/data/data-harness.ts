@@ -36,6 +36,8 @@ export class ControlledStore implements ObjectStore {
   /** Called before each put; may reject or delay. */
   beforePut: (key: string) => Promise<void> = async () => undefined;
   beforeGet: (key: string) => Promise<void> = async () => undefined;
+  /** `getNow` answers, with at most so many bytes; undefined = it never does. */
+  near: (() => number) | undefined;
   puts = 0;
   gets = 0;
   dead = false;
@@ -56,6 +58,10 @@ export class ControlledStore implements ObjectStore {
     this.gets++;
     await this.beforeGet(key);
     return this.inner.get(key, range, signal);
+  }
+
+  getNow(key: string, offset: number, into: Buffer): number | undefined {
+    return this.near === undefined ? undefined : this.inner.getNow(key, offset, into.subarray(0, this.near()));
   }
 
   head(key: string): Promise<number> {

@@ -1,5 +1,6 @@
+import { readSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { FileStore } from '../../../src/object/file-store.js';
@@ -127,4 +128,41 @@ test('a sync asked for while one runs is another, shared one', async () => {
   await Promise.all([first, second]);
   expect(sync.sync(root)).not.toBe(second);
   await expect(sync.sync(join(root, 'none'))).rejects.toThrow('ENOENT');
+});
+
+test('an object that is open answers from the page cache, and one that is read again is brought there whole', async () => {
+  const asked: number[] = [];
+  /** As the addon's: here every byte counts as cached. */
+  const readCached = (fd: number, into: Buffer, position: number): number => {
+    asked.push(position);
+    return readSync(fd, into, 0, into.length, position);
+  };
+  const near = new FileStore({ path: root, readCached });
+  try {
+    const into = Buffer.alloc(3);
+    await near.put('d/x', Buffer.from('content'));
+    expect(near.getNow('d/x', 0, into)).toBeUndefined();
+    await near.get('d/x', { offset: 0, length: 2 });
+    expect(near.getNow('d/x', 4, into)).toBe(3);
+    expect(into.toString()).toBe('ent');
+    expect(near.getNow('d/x', 6, into)).toBe(1);
+    expect(near.getNow('d/x', 7, into)).toBe(0);
+    expect(asked).toEqual([4, 6, 7]);
+    for (let i = 0; i < 3; i++) await near.get('d/x', { offset: i, length: 2 });
+    await near.put('d/x', Buffer.from('another'));
+    expect(near.getNow('d/x', 0, into)).toBeUndefined();
+  } finally {
+    await near.close();
+  }
+});
+
+test('what the page cache does not have is not there now', async () => {
+  const near = new FileStore({ path: root, readCached: () => -constants.errno.EAGAIN });
+  try {
+    await near.put('x', body);
+    await near.get('x', { offset: 0, length: 2 });
+    expect(near.getNow('x', 0, Buffer.alloc(2))).toBeUndefined();
+  } finally {
+    await near.close();
+  }
 });
