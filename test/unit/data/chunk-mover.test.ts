@@ -42,7 +42,6 @@ describe('getNow', () => {
     'nothing when only %d bytes are near',
     (near) => {
       store.near = () => near;
-      expect(now(FRAME_PAYLOAD_BYTES + 10, FRAME_PAYLOAD_BYTES + 20)).toBeUndefined();
       expect(now(0, FRAME_PAYLOAD_BYTES + 20)).toBeUndefined();
     },
   );
