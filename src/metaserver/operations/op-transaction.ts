@@ -129,7 +129,8 @@ export class OpTransaction {
     let place = 0;
     while (bucket[place]?.place === place) place++;
     if (place >= BUCKET_ENTRIES_MAX) throw new FsError('ENOSPC', 'too many names with the same hash');
-    const added = { name: Buffer.from(name), ino, type, place };
+    // its own bytes, not a piece of the frame or of Node's pool: it stays in the cache
+    const added = { name: new Uint8Array(name), ino, type, place };
     this.#putBucket(key, [...bucket.slice(0, place), added, ...bucket.slice(place)]);
   }
 

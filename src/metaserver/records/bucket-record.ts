@@ -44,7 +44,8 @@ export const bucketCodec: RecordCodec<Bucket> = {
       const ino = reader.u64() as Ino;
       const length = reader.u8();
       if (length === 0) throw reader.corrupt('an empty name');
-      bucket.push({ name: Buffer.from(reader.bytes(length)), ino, type, place });
+      // its own bytes: a small Buffer would keep the 8 KiB of Node's pool alive that it was cut from, for as long as the entry is cached
+      bucket.push({ name: new Uint8Array(reader.bytes(length)), ino, type, place });
     }
     reader.end();
     return bucket;
