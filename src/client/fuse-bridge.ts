@@ -82,14 +82,14 @@ export class FuseBridge implements FuseOperations {
   }
 
   mknod(request: fuse.MknodRequest, ctx: FuseContext): MaybePromise<EntryReply> {
-    const { name, mode, rdev } = request;
-    const made = this.#fs.mknod(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, mode, rdev });
+    const { name, mode, umask, rdev } = request;
+    const made = this.#fs.mknod(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, mode, umask, rdev });
     return mapMaybe(made, (attr) => this.#entry(attr));
   }
 
   mkdir(request: fuse.MkdirRequest, ctx: FuseContext): MaybePromise<EntryReply> {
-    const { name, mode } = request;
-    const made = this.#fs.mkdir(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, mode });
+    const { name, mode, umask } = request;
+    const made = this.#fs.mkdir(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, mode, umask });
     return mapMaybe(made, (attr) => this.#entry(attr));
   }
 
@@ -119,14 +119,16 @@ export class FuseBridge implements FuseOperations {
   }
 
   create(request: fuse.CreateRequest, ctx: FuseContext): MaybePromise<CreateReply> {
-    const { name, flags, mode, killSuidgid: killPriv } = request;
-    const made = this.#fs.create(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, flags, mode, killPriv });
+    const { name, flags, mode, umask, killSuidgid: killPriv } = request;
+    const create = { parent: ctx.nodeid as Ino, name, flags, mode, umask, killPriv };
+    const made = this.#fs.create(new KernelContext(ctx), create);
     return mapMaybe(made, (reply) => ({ entry: this.#entry(reply.attr), open: openReply(reply) }));
   }
 
   tmpfile(request: fuse.CreateRequest, ctx: FuseContext): MaybePromise<CreateReply> {
-    const { name, flags, mode, killSuidgid: killPriv } = request;
-    const made = this.#fs.tmpfile(new KernelContext(ctx), { parent: ctx.nodeid as Ino, name, flags, mode, killPriv });
+    const { name, flags, mode, umask, killSuidgid: killPriv } = request;
+    const create = { parent: ctx.nodeid as Ino, name, flags, mode, umask, killPriv };
+    const made = this.#fs.tmpfile(new KernelContext(ctx), create);
     return mapMaybe(made, (reply) => ({ entry: this.#entry(reply.attr), open: openReply(reply) }));
   }
 
@@ -212,8 +214,8 @@ export class FuseBridge implements FuseOperations {
   }
 
   setxattr(request: fuse.SetxattrRequest, ctx: FuseContext): MaybePromise<void> {
-    const { name, value, flags } = request;
-    return this.#fs.setxattr(new KernelContext(ctx), { ino: ctx.nodeid as Ino, name, value, flags });
+    const { name, value, flags, killSgid } = request;
+    return this.#fs.setxattr(new KernelContext(ctx), { ino: ctx.nodeid as Ino, name, value, flags, killSgid });
   }
 
   removexattr(request: fuse.RemovexattrRequest, ctx: FuseContext): MaybePromise<void> {

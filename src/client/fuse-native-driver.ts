@@ -28,6 +28,7 @@ export function refuseUnsupported(config: MountConfig): void {
     throw new MountError(1, `driver=fuse-native cannot do ${what}: ${why}`);
   };
   if (config.allowOther) no('allow_other', 'every caller is taken for the user who mounted');
+  if (config.acl) no('acl', 'it has no extended attributes');
   if (config.squash !== 'none') no('squash', 'it does not know who calls');
   const flag = config.kernelFlags.find((name) => !SUPPORTED_FLAGS.has(name));
   if (flag !== undefined) no(flag, 'the package cannot pass it to mount(2)');

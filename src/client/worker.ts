@@ -134,7 +134,13 @@ export class Worker {
     const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks });
     const fs = new CurveFileSystem(
       { meta, data, callers, clock, driverCache },
-      { readOnly: config.readOnly, rootIno, xattrs: !config.noXattr && kernelChecks, writeback: config.writeback },
+      {
+        readOnly: config.readOnly,
+        rootIno,
+        xattrs: !config.noXattr && kernelChecks,
+        acl: config.acl,
+        writeback: config.writeback,
+      },
     );
     metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
     this.#connection = closing.use(await this.#connect(fs, driverCache));
@@ -205,6 +211,7 @@ export class Worker {
     const init = {
       ...DEFAULT_INIT_CONFIG,
       maxBackground: config.maxBackground,
+      posixAcl: config.acl,
       // A file handle of the whole filesystem must not lead out of a mounted sub-directory.
       exportSupport: config.source.subdir.length === 0,
     };

@@ -67,15 +67,22 @@ export function parseMountConfig(request: MountRequest): ParsedMount {
     const name = canonicalName(item.name);
     const key = KEY_BY_NAME.get(name);
     if (key !== undefined) values.set(key, readValue(MOUNT_OPTIONS[key], item, name));
+    if (name === 'noacl') values.set('acl', false);
     if (name === 'ro') flags.push(values.get('readOnly') === true ? 'ro' : 'rw');
     else if (isKernelFlag(name)) flags.push(bareName(item));
-    else if (key === undefined && !IGNORED.has(name) && !IGNORED_PREFIX.test(item.name)) {
+    else if (key === undefined && name !== 'noacl' && !IGNORED.has(name) && !IGNORED_PREFIX.test(item.name)) {
       if (request.sloppy !== true) throw unknownOption(item.name, name);
       dropped.push(item.name);
     }
   }
   const kernelFlags = Object.freeze(resolveKernelFlags(flags));
   const given = { ...defaults(), ...Object.fromEntries(values) } as MountOptionValues;
+  if (given.acl && given.noXattr) {
+    throw new ConfigError(
+      'bad-value',
+      'the mount options acl and noxattr exclude each other: ACLs are extended attributes',
+    );
+  }
   const cacheDir = given.cacheDir ?? join(cacheRoot(request), mountId(source, mountpoint));
   const config: MountConfig = Object.freeze({
     ...given,

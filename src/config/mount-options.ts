@@ -109,6 +109,13 @@ export const MOUNT_OPTIONS = {
     description:
       'No extended attributes on this mount: every request for one is answered EOPNOTSUPP, without a question to the server.',
   }),
+  acl: option({
+    name: 'acl',
+    type: flag,
+    default: false,
+    description:
+      'POSIX ACLs (`setfacl`, `getfacl`): the kernel checks them, and a default ACL takes the place of the umask. Without it requests for ACLs are answered EOPNOTSUPP; those that other mounts have set still deny and are handed down to new files.',
+  }),
   allowOther: option({
     name: 'allow_other',
     type: flag,

@@ -6,6 +6,7 @@ import type { MaybePromise } from '../common/maybe-promise.js';
 import type { Counter, MetricsRegistry } from '../common/metrics.js';
 import type { Response } from '../gen/curvefs/v1/metaserver.js';
 import type { FsInfo, FsUsage } from '../model/filesystem.js';
+import { aclKind } from '../model/acl.js';
 import { NO_INO, type ChunkId, type Fh, type Ino, type SessionId } from '../model/ids.js';
 import { isDirectory, type InodeAttr, type Timespec } from '../model/inode.js';
 import {
@@ -339,11 +340,13 @@ export class MetadataClient implements Metadata {
   getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<Uint8Array | undefined> {
     const key = dentryKey(ino, nameKey(name));
     const attr = this.#cache.getattr(ino);
-    const known = attr === undefined ? undefined : attr.hasXattrs ? this.#xattrs.get(key, attr.change) : NONE;
+    const version = aclKind(name) === undefined ? xattrVersion : aclVersion;
+    const known = attr === undefined ? undefined : version(attr) > 0 ? this.#xattrs.get(key, version(attr)) : NONE;
     this.#count('xattr', known !== undefined);
     if (known !== undefined) return known[0];
     // The value is at least as new as these attributes; when others come, it is asked for again.
-    const change = this.#cache.attrs.newest(ino)?.change;
+    const newest = this.#cache.attrs.newest(ino);
+    const change = newest === undefined ? undefined : version(newest);
     const op: RequestOp = { $case: 'getxattr', value: { ino: BigInt(ino), name: bufferOf(name) } };
     return this.#ask(op, signal, (response) => {
       this.#checkInode(response, ino);
@@ -564,6 +567,10 @@ export class MetadataClient implements Metadata {
 
 const NO_NAME = new Uint8Array(0);
 const NONE: readonly undefined[] = [undefined];
+
+/** What a cached value belongs to; 0 = there is none. ACLs stay while entries of their directory come and go. */
+const xattrVersion = (attr: InodeAttr): number => (attr.hasXattrs ? attr.change : 0);
+const aclVersion = (attr: InodeAttr): number => attr.aclChange;
 
 type Result = NonNullable<Response['result']>;
 type ResultValue<Case extends Result['$case']> = Extract<Result, { $case: Case }>['value'];

@@ -143,7 +143,10 @@ export interface Metadata {
   /** The value; undefined = no such attribute. */
   getxattr(ino: Ino, name: Uint8Array, signal?: AbortSignal): MaybePromise<Uint8Array | undefined>;
   listxattr(ino: Ino, signal?: AbortSignal): MaybePromise<readonly Uint8Array[]>;
-  /** `flags`: 0, XATTR_CREATE (1: EEXIST when there) or XATTR_REPLACE (2: ENODATA when not). ENOSPC past the limits of one inode. */
+  /**
+   * `flags`: XATTR_* of `model/operation.ts`. ENOSPC past the limits of one inode. An ACL (`model/acl.ts`) is checked, changes the mode with it, and is not kept where the mode says
+   * it all.
+   */
   setxattr(ctx: OpContext, ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): Promise<void>;
   removexattr(ctx: OpContext, ino: Ino, name: Uint8Array): Promise<void>;
 

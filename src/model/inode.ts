@@ -38,6 +38,8 @@ export interface InodeAttr {
   readonly parent: Ino;
   /** False when the inode has no extended attribute at all, so that getxattr(2) needs no question. */
   readonly hasXattrs: boolean;
+  /** The change number of the last change of an ACL of the inode: the version of a cached copy. 0 when it has none. */
+  readonly aclChange: number;
 }
 
 export const S_IFMT = 0o170000;
@@ -51,6 +53,7 @@ export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 export const S_ISVTX = 0o1000;
+export const S_IRWXG = 0o0070;
 export const S_IXGRP = 0o0010;
 
 export const isDirectory = (mode: number): boolean => (mode & S_IFMT) === S_IFDIR;

@@ -26,12 +26,16 @@ export interface SetAttr {
   readonly ctime?: Timespec | undefined;
   /** Clear S_ISUID, and S_ISGID where S_IXGRP is set, and `security.capability` (the caller lacks CAP_FSETID, or the owner changes). */
   readonly killPriv?: boolean | undefined;
+  /** With it: clear S_ISGID in any case (the caller does not belong to the file's group either). */
+  readonly killSgid?: boolean | undefined;
 }
 
-/** What to make. The server allocates the inode and applies the set-group-ID inheritance of the parent (mkdir(2), open(2)). */
+/** What to make. The server allocates the inode and applies what the parent hands down: its group and set-group-ID (mkdir(2), open(2)), its default ACL (acl(5)). */
 export interface CreateSpec {
-  /** Type and permission bits, umask already applied. */
+  /** Type and permission bits. */
   readonly mode: number;
+  /** Bits that `mode` loses unless the parent has a default ACL; left out when the kernel has taken them already. */
+  readonly umask?: number | undefined;
   readonly uid: number;
   readonly gid: number;
   /** The caller belongs to the new file's group or has CAP_FSETID: S_ISGID of an executable regular file is kept. */
@@ -81,6 +85,12 @@ export interface DirPage {
   /** No entry follows. */
   readonly end: boolean;
 }
+
+/** Flags of setxattr(2): EEXIST when the attribute is there, ENODATA when it is not. */
+export const XATTR_CREATE = 1;
+export const XATTR_REPLACE = 2;
+/** Of ours, with an access ACL: clear S_ISGID (the caller is neither in the file's group nor has CAP_FSETID). */
+export const XATTR_KILL_SGID = 4;
 
 export const RENAME_NOREPLACE = 1;
 export const RENAME_EXCHANGE = 2;

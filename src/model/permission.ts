@@ -1,4 +1,5 @@
-import { type InodeAttr, isDirectory, S_ISGID, S_ISVTX, S_IXGRP } from './inode.js';
+import { type Acl, ACL_GROUP, ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER } from './acl.js';
+import { type InodeAttr, isDirectory, S_IRWXG, S_ISGID, S_ISVTX, S_IXGRP } from './inode.js';
 
 /** Access mask bits, as in access(2). */
 export const MAY_EXEC = 1;
@@ -38,11 +39,33 @@ const capable = (who: Identity, capability: Capability): boolean => who.capable(
 
 const ANY_EXEC = 0o111;
 
-/** Whether the mode bits, or a capability, allow all of `mask` (path_resolution(7), generic_permission in the kernel). */
-export function mayAccess(who: Identity, attr: InodeAttr, mask: number): boolean {
-  const shift = who.uid === attr.uid ? 6 : groupShift(who, attr, mask);
-  if (((attr.mode >> shift) & mask) === mask) return true;
-  return capableOfAccess(who, attr, mask);
+/** Whether mode bits and access ACL, or a capability, allow all of `mask` (path_resolution(7), acl(5), generic_permission in the kernel). */
+export function mayAccess(who: Identity, attr: InodeAttr, mask: number, acl?: Acl): boolean {
+  return classAllows(who, attr, mask, acl) || capableOfAccess(who, attr, mask);
+}
+
+function classAllows(who: Identity, attr: InodeAttr, mask: number, acl: Acl | undefined): boolean {
+  const { mode } = attr;
+  if (who.uid === attr.uid) return ((mode >> 6) & mask) === mask;
+  // Where the mask allows nothing the kernel leaves the ACL aside, and who is named there counts as anybody.
+  if (acl !== undefined && (mode & S_IRWXG) !== 0) return aclAllows(who, attr.gid, mask, acl);
+  return ((mode >> groupShift(who, attr, mask)) & mask) === mask;
+}
+
+/** The access check of acl(5) for everybody but the owner. A membership that cannot be known counts as {@link Identity.kernelChecked} says. */
+function aclAllows(who: Identity, fileGid: number, mask: number, acl: Acl): boolean {
+  const limit = acl.find(({ tag }) => tag === ACL_MASK)?.perm ?? mask;
+  const user = acl.find(({ tag, id }) => tag === ACL_USER && id === who.uid);
+  if (user !== undefined) return (user.perm & limit & mask) === mask;
+  let member = false;
+  for (const { tag, perm, id } of acl) {
+    if (tag !== ACL_GROUP_OBJ && tag !== ACL_GROUP) continue;
+    const grants = (perm & limit & mask) === mask;
+    if (!(who.inGroup(tag === ACL_GROUP ? id : fileGid) ?? grants === who.kernelChecked)) continue;
+    if (grants) return true;
+    member = true;
+  }
+  return !member && acl.some(({ tag, perm }) => tag === ACL_OTHER && (perm & mask) === mask);
 }
 
 function groupShift(who: Identity, attr: InodeAttr, mask: number): number {
@@ -74,7 +97,7 @@ export function isHeldBySticky(who: Identity, directory: InodeAttr, victim: Inod
 
 /** Whether the sticky bit may matter, so that the victim's owner has to be known. */
 export function isStickyFor(who: Identity, directory: InodeAttr): boolean {
-  return (directory.mode & S_ISVTX) !== 0 && who.uid !== 0 && who.uid !== directory.uid;
+  return (directory.mode & S_ISVTX) !== 0 && who.uid !== directory.uid;
 }
 
 /** Whether chown(2) to the given ids is allowed; undefined = that id stays. */
@@ -85,14 +108,13 @@ export function mayChown(who: Identity, attr: InodeAttr, uid: number | undefined
   return (uidOk && gidOk) || capable(who, 'CAP_CHOWN');
 }
 
-/** The mode that chmod(2) really sets: S_ISGID goes when the caller is neither of the file's group nor capable. */
-export function chmodMode(who: Identity, gid: number, mode: number): number {
-  if ((mode & S_ISGID) === 0 || inGroup(who, gid) || capable(who, 'CAP_FSETID')) return mode;
-  return mode & ~S_ISGID;
+/** Whether the caller may set or keep S_ISGID on what belongs to the group: chmod(2) drops the bit otherwise (in_group_or_capable in the kernel). */
+export function mayHaveSgid(who: Identity, gid: number): boolean {
+  return inGroup(who, gid) || capable(who, 'CAP_FSETID');
 }
 
-/** Whether a new executable regular file with S_ISGID keeps it in a directory with the given attributes (open(2)). */
+/** Whether a new file with S_ISGID that its group may execute keeps it in a directory with the given attributes (open(2)). */
 export function mayKeepSgid(who: Identity, parent: InodeAttr, mode: number): boolean {
   if ((mode & S_ISGID) === 0 || (mode & S_IXGRP) === 0 || (parent.mode & S_ISGID) === 0) return true;
-  return inGroup(who, parent.gid) || capable(who, 'CAP_FSETID');
+  return mayHaveSgid(who, parent.gid);
 }

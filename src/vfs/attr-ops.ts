@@ -2,6 +2,7 @@ import { FsError } from '../common/fs-error.js';
 import { mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { SetAttr } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
+import type { Acl } from '../model/acl.js';
 import {
   FILE_SIZE_MAX_BYTES,
   type InodeAttr,
@@ -10,10 +11,11 @@ import {
   isSymlink,
   NAME_MAX_BYTES,
   S_ISGID,
-  S_ISUID,
 } from '../model/inode.js';
-import { chmodMode, type Identity, mayAccess, mayChown, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
+import { mayAccess, mayChown, mayHaveSgid, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
+import type { Caller } from './caller.js';
 import { mayWriteBy } from './handle-table.js';
+import { killedBy } from './privileges.js';
 import type { SetattrRequest, StatfsReply } from './requests.js';
 import { staleWhenGone } from './stale-when-gone.js';
 import type { VfsContext } from './vfs-context.js';
@@ -45,19 +47,20 @@ export class AttrOps {
     const core = this.#core;
     core.requireWritable();
     const ino = core.inner(outer);
-    return mapMaybe(core.attr(ctx, ino), (attr) => {
-      const change = this.#change(core.identify(ctx), attr, request);
-      if (change === undefined) return core.present(attr);
-      const done = isRegular(attr.mode) ? core.data.setattr(ctx, ino, change) : core.meta.setattr(ctx, ino, change);
-      return done.then((changed) => core.present(changed));
-    });
+    return mapMaybe(core.attr(ctx, ino), (attr) =>
+      mapMaybe(core.acl(ctx, attr), (acl) => {
+        const change = this.#change(core.identify(ctx), attr, acl, request);
+        const done = isRegular(attr.mode) ? core.data.setattr(ctx, ino, change) : core.meta.setattr(ctx, ino, change);
+        return done.then((changed) => core.present(changed));
+      }),
+    );
   }
 
   access(ctx: VfsContext, outer: Ino, mask: number): MaybePromise<void> {
     const core = this.#core;
     return mapMaybe(core.attr(ctx, core.inner(outer)), (attr) => {
       if ((mask & MAY_WRITE) !== 0 && !isSpecial(attr)) core.requireWritable();
-      core.require(core.identify(ctx), attr, mask);
+      return core.permitBy(ctx, core.identify(ctx), attr, mask, () => undefined);
     });
   }
 
@@ -84,63 +87,69 @@ export class AttrOps {
     });
   }
 
-  /** The change that the request comes to after the permission rules; undefined = nothing at all. */
-  #change(who: Identity, attr: InodeAttr, request: SetattrRequest): SetAttr | undefined {
-    checkChown(who, attr, request);
-    checkTimes(who, attr, request);
-    this.#checkSize(who, attr, request);
+  /** The change that the request comes to after the permission rules. */
+  #change(who: Caller, attr: InodeAttr, acl: Acl | undefined, request: SetattrRequest): SetAttr {
     const { uid, gid, size, atime, mtime, ctime } = request;
-    const owned = uid !== undefined || gid !== undefined;
-    const empty =
-      !owned &&
-      request.mode === undefined &&
-      size === undefined &&
-      atime === undefined &&
-      mtime === undefined &&
-      ctime === undefined;
-    // A request without content on a regular file is the kernel's way to ask for the removal of setuid and setgid (fuse.md section 3).
-    const asked =
-      request.killPriv || (owned && !isDirectory(attr.mode)) || (size !== undefined && who.uid !== 0) || empty;
-    const killPriv = asked && !isDirectory(attr.mode) && hasPrivileges(attr);
-    if (empty && !killPriv) return undefined;
-    const mode = request.mode === undefined ? undefined : checkedMode(who, attr, request.mode, gid);
-    return { mode, uid, gid, size, atime, mtime, ctime, killPriv };
+    this.#checkChown(who, attr, request);
+    this.#checkTimes(who, attr, acl, request);
+    this.#checkSize(who, attr, acl, request);
+    const mode = request.mode === undefined ? undefined : this.#checkedMode(who, attr, request.mode, gid);
+    return { mode, uid, gid, size, atime, mtime, ctime, ...killedWith(who, attr, request) };
   }
 
-  #checkSize(who: Identity, attr: InodeAttr, request: SetattrRequest): void {
+  #checkSize(who: Caller, attr: InodeAttr, acl: Acl | undefined, request: SetattrRequest): void {
     if (request.size === undefined) return;
     if (isDirectory(attr.mode)) throw new FsError('EISDIR', 'truncate of a directory');
     if (!isRegular(attr.mode)) throw new FsError('EINVAL', 'truncate of something that is no regular file');
     if (request.size > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `a size of ${request.size} bytes`);
-    if (request.fh === undefined) this.#core.require(who, attr, MAY_WRITE);
+    if (request.fh === undefined) this.#core.require(who, attr, MAY_WRITE, acl);
     else if (!mayWriteBy(request.fh)) throw new FsError('EINVAL', 'truncate by a handle that is not open for writing');
+  }
+
+  #checkedMode(who: Caller, attr: InodeAttr, mode: number, newGid: number | undefined): number {
+    if (isSymlink(attr.mode)) throw new FsError('EOPNOTSUPP', 'chmod of a symbolic link');
+    if (!this.#core.allows(who, () => ownsOrCapable(who, attr))) {
+      throw new FsError('EPERM', `chmod of inode ${attr.ino} by uid ${who.uid}`);
+    }
+    const asked = mode & PERMISSION_BITS;
+    if ((asked & S_ISGID) === 0 || this.#core.allows(who, () => mayHaveSgid(who, newGid ?? attr.gid))) return asked;
+    return asked & ~S_ISGID;
+  }
+
+  #checkChown(who: Caller, attr: InodeAttr, request: SetattrRequest): void {
+    if (request.uid === undefined && request.gid === undefined) return;
+    if (this.#core.allows(who, () => mayChown(who, attr, request.uid, request.gid))) return;
+    throw new FsError('EPERM', `chown of inode ${attr.ino} by uid ${who.uid}`);
+  }
+
+  /** utimensat(2): setting both times to the current one is a writer's right too, all else the owner's. With a size they come with the truncation. */
+  #checkTimes(who: Caller, attr: InodeAttr, acl: Acl | undefined, request: SetattrRequest): void {
+    const { atime, mtime } = request;
+    if (atime === undefined && mtime === undefined) return;
+    if (this.#core.allows(who, () => ownsOrCapable(who, attr))) return;
+    const byContent = request.size !== undefined || request.fh !== undefined;
+    const explicit = typeof atime === 'object' || typeof mtime === 'object';
+    if (explicit || (!byContent && (atime === undefined || mtime === undefined))) {
+      throw new FsError('EPERM', `setting times of inode ${attr.ino} by uid ${who.uid}`);
+    }
+    if (!byContent && !this.#core.allows(who, () => mayAccess(who, attr, MAY_WRITE, acl))) {
+      throw new FsError('EACCES', `touching inode ${attr.ino} by uid ${who.uid}`);
+    }
   }
 }
 
 const isSpecial = (attr: InodeAttr): boolean =>
   !isRegular(attr.mode) && !isDirectory(attr.mode) && !isSymlink(attr.mode);
 
-const hasPrivileges = (attr: InodeAttr): boolean => (attr.mode & (S_ISUID | S_ISGID)) !== 0 || attr.hasXattrs;
-
-function checkedMode(who: Identity, attr: InodeAttr, mode: number, newGid: number | undefined): number {
-  if (isSymlink(attr.mode)) throw new FsError('EOPNOTSUPP', 'chmod of a symbolic link');
-  if (!ownsOrCapable(who, attr)) throw new FsError('EPERM', `chmod of inode ${attr.ino} by uid ${who.uid}`);
-  return chmodMode(who, newGid ?? attr.gid, mode & PERMISSION_BITS);
-}
-
-function checkChown(who: Identity, attr: InodeAttr, request: SetattrRequest): void {
-  if (request.uid === undefined && request.gid === undefined) return;
-  if (mayChown(who, attr, request.uid, request.gid)) return;
-  throw new FsError('EPERM', `chown of inode ${attr.ino} by uid ${who.uid}`);
-}
-
-/** utimensat(2): explicit times are the owner's right, the current time also a writer's. With a size they come with the truncation. */
-function checkTimes(who: Identity, attr: InodeAttr, request: SetattrRequest): void {
-  const { atime, mtime } = request;
-  if ((atime === undefined && mtime === undefined) || ownsOrCapable(who, attr)) return;
-  const explicit = typeof atime === 'object' || typeof mtime === 'object';
-  if (explicit) throw new FsError('EPERM', `setting times of inode ${attr.ino} by uid ${who.uid}`);
-  if (request.size === undefined && request.fh === undefined && !mayAccess(who, attr, MAY_WRITE)) {
-    throw new FsError('EACCES', `touching inode ${attr.ino} by uid ${who.uid}`);
-  }
+/**
+ * The privileges that go with the change: at truncation those of a caller without CAP_FSETID, at chown(2) everybody's, but a directory's. A request without content is
+ * chown(-1, -1), or the kernel's way to ask for their removal before a write (fuse.md section 3): the ctime moves with both.
+ */
+function killedWith(who: Caller, attr: InodeAttr, request: SetattrRequest): Pick<SetAttr, 'killPriv' | 'killSgid'> {
+  if (isDirectory(attr.mode)) return {};
+  const { uid, gid, mode, size, atime, mtime, ctime } = request;
+  const owned = uid !== undefined || gid !== undefined;
+  const empty = [uid, gid, mode, size, atime, mtime, ctime].every((value) => value === undefined);
+  if (!request.killPriv && !owned && !empty && size === undefined) return {};
+  return killedBy(who, attr, request.killPriv || owned || empty);
 }

@@ -20,9 +20,15 @@ interface Cached {
   readonly atMs: number;
 }
 
+/** An {@link Identity} whose answers may come from a cache. */
+export interface Caller extends Identity {
+  /** Looks anew at what the answers come from, before they deny something; false when that cannot change them. */
+  refresh(): boolean;
+}
+
 /**
  * Makes the identity that the permission rules ask. uid and gid come with the request; supplementary groups and capabilities are read from
- * /proc only when a rule asks, and kept for a second, as a thread that was denied tends to try again.
+ * /proc only when a rule asks, and kept for a second: what they grant may be that old, nothing is denied by them without another look.
  * Where they cannot be read and the kernel checks permissions itself, they count in the caller's favour.
  */
 export class Callers {
@@ -46,7 +52,7 @@ export class Callers {
     this.kernelChecks = opts.kernelChecks;
   }
 
-  identify(ctx: VfsContext): Identity {
+  identify(ctx: VfsContext): Caller {
     const { who, uid, gid } = this.#squash;
     if (who === 'all' || (who === 'root' && ctx.uid === 0)) return new SquashedIdentity(uid, gid);
     return new CallerIdentity(ctx, this);
@@ -57,6 +63,11 @@ export class Callers {
     if (ctx.tid === 0) return undefined;
     const found = this.#cached(ctx.tid);
     return found !== undefined && found.fsuid === ctx.uid && found.fsgid === ctx.gid ? found : undefined;
+  }
+
+  /** The next {@link lookUp} reads /proc. */
+  forget(tid: number): void {
+    this.#cache.delete(tid);
   }
 
   #cached(tid: number): ThreadIdentity | undefined {
@@ -71,11 +82,12 @@ export class Callers {
   }
 }
 
-class CallerIdentity implements Identity {
+class CallerIdentity implements Caller {
   readonly uid: number;
   readonly gid: number;
   readonly #ctx: VfsContext;
   readonly #callers: Callers;
+  #isFresh = false;
 
   constructor(ctx: VfsContext, callers: Callers) {
     this.uid = ctx.uid;
@@ -93,17 +105,27 @@ class CallerIdentity implements Identity {
     return this.#callers.lookUp(this.#ctx)?.groups.has(gid);
   }
 
-  /** Root is taken to have them all: one without has been denied by the kernel. */
+  /** Root has them all unless /proc says that it has given some up; and the kernel acts as root, with no thread. */
   capable(capability: Capability): boolean | undefined {
-    if (this.uid === 0) return true;
     const found = this.#callers.lookUp(this.#ctx);
-    if (found === undefined) return undefined;
-    return ((found.capabilities >> BigInt(CAPABILITY[capability])) & 1n) === 1n;
+    if (found === undefined) return this.uid === 0 ? true : undefined;
+    return (found.capabilities & CAPABILITY_BITS[capability]) !== 0n;
+  }
+
+  refresh(): boolean {
+    if (this.#isFresh || this.#ctx.tid === 0) return false;
+    this.#isFresh = true;
+    this.#callers.forget(this.#ctx.tid);
+    return true;
   }
 }
 
+const CAPABILITY_BITS = Object.fromEntries(
+  Object.entries(CAPABILITY).map(([name, bit]) => [name, 1n << BigInt(bit)]),
+) as Readonly<Record<Capability, bigint>>;
+
 /** Another user in the caller's place: no supplementary groups, no capabilities. */
-class SquashedIdentity implements Identity {
+class SquashedIdentity implements Caller {
   readonly kernelChecked = false;
   readonly uid: number;
   readonly gid: number;
@@ -118,6 +140,10 @@ class SquashedIdentity implements Identity {
   }
 
   capable(): boolean {
+    return false;
+  }
+
+  refresh(): boolean {
     return false;
   }
 }

@@ -4,10 +4,12 @@ import type { WriteOptions } from '../data/file-data.js';
 import type { ExtentMap } from '../meta/metadata.js';
 import type { Fh, Ino } from '../model/ids.js';
 import { FILE_SIZE_MAX_BYTES, type InodeAttr, isDirectory, isRegular, S_IFREG } from '../model/inode.js';
-import { type Identity, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
+import { MAY_EXEC, MAY_READ, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
+import type { Caller } from './caller.js';
 import { type HandleMode, mayReadBy, mayWriteBy } from './handle-table.js';
 import { checkNewName } from './names.js';
 import { keepSgid } from './namespace-ops.js';
+import { dropPrivileges, hasBareSgid, hasPrivilegeBits, isKilledByWrite, killedBy } from './privileges.js';
 import {
   type CreateReply,
   type CreateRequest,
@@ -15,6 +17,7 @@ import {
   O_APPEND,
   O_EXCL,
   O_EXEC,
+  O_NOATIME,
   O_RDONLY,
   O_TRUNC,
   O_WRONLY,
@@ -55,6 +58,7 @@ export class FileOps {
     const mayKeepSgid = isPromise(permitted) ? await permitted : permitted;
     const { attr, created } = await core.meta.create(ctx, parent, request.name, {
       mode,
+      umask: request.umask,
       uid: who.uid,
       gid: who.gid,
       mayKeepSgid,
@@ -77,6 +81,7 @@ export class FileOps {
     const mayKeepSgid = await core.permitChange(ctx, who, parent, () => keepSgid(core, ctx, who, parent, mode));
     const { attr } = await core.meta.create(ctx, parent, NO_NAME, {
       mode,
+      umask: request.umask,
       uid: who.uid,
       gid: who.gid,
       mayKeepSgid,
@@ -99,6 +104,7 @@ export class FileOps {
     if (handle.write || truncate) core.requireWritable();
     const who = core.identify(ctx);
     return core.permit(ctx, who, ino, maskOf(request.flags), async () => {
+      if ((request.flags & O_NOATIME) !== 0) this.#requireOwner(who, await core.attr(ctx, ino));
       const fh = core.files.number(handle);
       const opening = core.meta.open(ctx, ino, { fh, write: handle.write, truncate: false });
       if (!truncate) {
@@ -129,9 +135,11 @@ export class FileOps {
     if (offset + data.length > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `a write up to ${offset + data.length}`);
     if (data.length === 0) return 0;
     const ino = core.inner(request.ino);
-    const options = new ContextWriteOptions(ctx, request);
-    const drops = options.killPriv && core.driverCache !== undefined && core.hasPrivileges(ino);
-    const written = core.data.write(ino, offset, data, options);
+    const kills = isKilledByWrite(core, ctx, ino, request.killPriv);
+    const options = new ContextWriteOptions(ctx, request, kills);
+    const drops = kills && core.driverCache !== undefined && hasPrivilegeBits(core, ino);
+    const write = (): MaybePromise<number> => core.data.write(ino, offset, data, options);
+    const written = kills && hasBareSgid(core, ino) ? mapMaybe(dropPrivileges(core, ctx, ino, 1), write) : write();
     // The reply has no room for the new mode, and the kernel would show the old one until it asks again.
     if (!drops) return written;
     return mapMaybe(written, async (bytes) => {
@@ -167,7 +175,7 @@ export class FileOps {
   /** What open(2) still has to check and do after a create found the file there. */
   async #openExisting(
     ctx: VfsContext,
-    who: Identity,
+    who: Caller,
     request: CreateRequest,
     attr: InodeAttr,
     fh: Fh,
@@ -175,7 +183,7 @@ export class FileOps {
     const core = this.#core;
     try {
       if (!isRegular(attr.mode)) throw new FsError(isDirectory(attr.mode) ? 'EISDIR' : 'EEXIST', 'create over no file');
-      core.require(who, core.data.overlay(attr), maskOf(request.flags));
+      await core.permitBy(ctx, who, core.data.overlay(attr), maskOf(request.flags), () => undefined);
       if ((request.flags & O_TRUNC) === 0) return this.#opened(attr, fh, request.flags, undefined);
       const truncated = await this.#truncate(ctx, who, attr.ino, request.killPriv);
       return this.#opened(truncated, fh, request.flags, undefined);
@@ -185,11 +193,16 @@ export class FileOps {
     }
   }
 
-  async #truncate(ctx: VfsContext, who: Identity, ino: Ino, kill: boolean): Promise<InodeAttr> {
+  #requireOwner(who: Caller, attr: InodeAttr): void {
+    if (this.#core.allows(who, () => ownsOrCapable(who, attr))) return;
+    throw new FsError('EPERM', `O_NOATIME on inode ${attr.ino} by uid ${who.uid}`);
+  }
+
+  async #truncate(ctx: VfsContext, who: Caller, ino: Ino, asked: boolean): Promise<InodeAttr> {
     const core = this.#core;
-    const killPriv = kill || who.uid !== 0;
-    const drops = killPriv && core.hasPrivileges(ino);
-    const attr = await core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', killPriv });
+    const kill = killedBy(who, core.meta.knownAttr(ino), asked);
+    const drops = kill.killPriv === true && hasPrivilegeBits(core, ino);
+    const attr = await core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', ...kill });
     if (drops) await core.driverCache?.invalidateAttr(core.outer(ino));
     return attr;
   }
@@ -240,11 +253,10 @@ class ContextWriteOptions implements WriteOptions {
   readonly killPriv: boolean;
   readonly #ctx: VfsContext;
 
-  constructor(ctx: VfsContext, request: WriteRequest) {
+  constructor(ctx: VfsContext, request: WriteRequest, killPriv: boolean) {
     this.append = request.append && !request.fromPageCache;
     this.fromPageCache = request.fromPageCache;
-    // The flag is missing on some ways into the kernel: a writer that is not root never has CAP_FSETID as far as we can tell.
-    this.killPriv = request.killPriv || (!request.fromPageCache && ctx.uid !== 0);
+    this.killPriv = killPriv;
     this.#ctx = ctx;
   }
 

@@ -16,7 +16,8 @@ import {
   S_IFSOCK,
   SYMLINK_MAX_BYTES,
 } from '../model/inode.js';
-import { type Identity, isHeldBySticky, isStickyFor, mayKeepSgid, MAY_WRITE } from '../model/permission.js';
+import { isHeldBySticky, isStickyFor, mayKeepSgid, MAY_WRITE } from '../model/permission.js';
+import type { Caller } from './caller.js';
 import { checkNameLength, checkNewName, isDot, isDotDot } from './names.js';
 import type { MakeRequest, MknodRequest, RenameRequest, SymlinkRequest } from './requests.js';
 import type { VfsContext } from './vfs-context.js';
@@ -63,7 +64,7 @@ export class NamespaceOps {
       case S_IFCHR:
       case S_IFBLK: {
         // a whiteout of overlayfs (0/0) is no device, and everybody's
-        if (type === S_IFBLK || request.rdev !== 0) requireMknod(this.#core.identify(ctx));
+        if (type === S_IFBLK || request.rdev !== 0) this.#requireMknod(this.#core.identify(ctx));
         return this.#make(ctx, request, type, { rdev: request.rdev });
       }
       default:
@@ -152,7 +153,8 @@ export class NamespaceOps {
     const mode = type | (request.mode & PERMISSION_BITS);
     return core.permitChange(ctx, who, parent, () =>
       mapMaybe(keepSgid(core, ctx, who, parent, mode), async (keep) => {
-        const spec = { mode, uid: who.uid, gid: who.gid, mayKeepSgid: keep, exclusive: true, ...extra };
+        const { umask } = request;
+        const spec = { mode, umask, uid: who.uid, gid: who.gid, mayKeepSgid: keep, exclusive: true, ...extra };
         const { attr } = await core.meta.create(ctx, parent, request.name, spec);
         return core.present(attr);
       }),
@@ -170,8 +172,7 @@ export class NamespaceOps {
   }
 
   /** What renaming asks beyond writing both directories: sticky bits, and writing a directory whose `..` changes. */
-  #permitMoves(ctx: VfsContext, who: Identity, from: NameRef, to: NameRef, flags: number): MaybePromise<void> {
-    if (who.uid === 0) return;
+  #permitMoves(ctx: VfsContext, who: Caller, from: NameRef, to: NameRef, flags: number): MaybePromise<void> {
     return mapMaybe(this.#permitSticky(ctx, who, from), () =>
       mapMaybe(this.#permitSticky(ctx, who, to), () => {
         if (from.parent === to.parent) return;
@@ -182,23 +183,30 @@ export class NamespaceOps {
     );
   }
 
-  #permitSticky(ctx: VfsContext, who: Identity, victim: NameRef): MaybePromise<void> {
+  #permitSticky(ctx: VfsContext, who: Caller, victim: NameRef): MaybePromise<void> {
     const core = this.#core;
     if (who.uid === 0 && who.capable('CAP_FOWNER') === true) return;
     return mapMaybe(core.attr(ctx, victim.parent), (directory) => {
       if (!isStickyFor(who, directory)) return;
       return mapMaybe(core.meta.lookup(victim.parent, victim.name, ctx.signal), (attr) => {
-        if (attr === undefined || !isHeldBySticky(who, directory, attr)) return;
+        if (attr === undefined || this.#core.allows(who, () => !isHeldBySticky(who, directory, attr))) return;
         throw new FsError('EPERM', `the sticky bit of directory ${directory.ino} keeps uid ${who.uid} out`);
       });
     });
   }
 
-  #permitReparent(ctx: VfsContext, who: Identity, moved: NameRef): MaybePromise<void> {
+  #permitReparent(ctx: VfsContext, who: Caller, moved: NameRef): MaybePromise<void> {
     const core = this.#core;
+    if (who.uid === 0 && who.capable('CAP_DAC_OVERRIDE') === true) return;
     return mapMaybe(core.meta.lookup(moved.parent, moved.name, ctx.signal), (attr) => {
-      if (attr !== undefined && isDirectory(attr.mode)) core.require(who, attr, MAY_WRITE);
+      if (attr === undefined || !isDirectory(attr.mode)) return;
+      return core.permitBy(ctx, who, attr, MAY_WRITE, () => undefined);
     });
+  }
+
+  #requireMknod(who: Caller): void {
+    if (this.#core.allows(who, () => who.capable('CAP_MKNOD') ?? who.kernelChecked)) return;
+    throw new FsError('EPERM', 'making a device node');
   }
 
   /** With delayed uploads, what is about to lose a name: its data may not be needed. Asks nothing that the caller would wait for. */
@@ -217,18 +225,14 @@ export class NamespaceOps {
   }
 }
 
-function requireMknod(who: Identity): void {
-  if (!(who.capable('CAP_MKNOD') ?? who.kernelChecked)) throw new FsError('EPERM', 'making a device node');
-}
-
-/** Whether an executable regular file made with S_ISGID keeps the bit; the parent's attributes are needed only then. */
+/** Whether a file made with S_ISGID that its group may execute keeps the bit; the parent's attributes are needed only then. */
 export function keepSgid(
   core: VfsCore,
   ctx: VfsContext,
-  who: Identity,
+  who: Caller,
   parent: Ino,
   mode: number,
 ): MaybePromise<boolean> {
-  if (!isRegular(mode) || (mode & 0o2010) !== 0o2010) return true;
-  return mapMaybe(core.attr(ctx, parent), (attr) => mayKeepSgid(who, attr, mode));
+  if (isDirectory(mode) || (mode & 0o2010) !== 0o2010) return true;
+  return mapMaybe(core.attr(ctx, parent), (attr) => core.allows(who, () => mayKeepSgid(who, attr, mode)));
 }

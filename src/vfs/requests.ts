@@ -20,8 +20,9 @@ export interface SetattrRequest {
 export interface MakeRequest {
   readonly parent: Ino;
   readonly name: Uint8Array;
-  /** umask already applied. */
   readonly mode: number;
+  /** The caller's umask; left out when it is taken from `mode` already. A default ACL of the parent goes before it. */
+  readonly umask?: number | undefined;
 }
 
 export interface MknodRequest extends MakeRequest {
@@ -115,6 +116,8 @@ export interface SetxattrRequest {
   readonly value: Uint8Array;
   /** XATTR_CREATE 1, XATTR_REPLACE 2. */
   readonly flags: number;
+  /** Of an access ACL: the caller may not keep S_ISGID. */
+  readonly killSgid?: boolean | undefined;
 }
 
 /** Flags of open(2) on Linux (asm-generic). */
@@ -125,5 +128,6 @@ export const O_RDWR = 2;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
 export const O_APPEND = 0o2000;
+export const O_NOATIME = 0o1000000;
 /** The kernel opens to execute (FMODE_EXEC). */
 export const O_EXEC = 0o40;

@@ -2,10 +2,11 @@ import { FsError, isFsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { FileData } from '../data/file-data.js';
 import type { Metadata } from '../meta/metadata.js';
+import { type Acl, ACL_ACCESS, decodeAcl } from '../model/acl.js';
 import { type Ino, ROOT_INO } from '../model/ids.js';
-import { type InodeAttr, isDirectory, S_ISGID, S_ISUID } from '../model/inode.js';
-import { type Identity, mayAccess, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
-import type { Callers } from './caller.js';
+import { type InodeAttr, isDirectory } from '../model/inode.js';
+import { mayAccess, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
+import type { Caller, Callers } from './caller.js';
 import type { DriverCache } from './driver-cache.js';
 import { HandleTable } from './handle-table.js';
 import { OpenVersions } from './open-versions.js';
@@ -18,6 +19,8 @@ export interface VfsOptions {
   readonly rootIno: Ino;
   /** Extended attributes are served. */
   readonly xattrs: boolean;
+  /** ACLs may be read and changed. Those that other mounts have set hold in any case. */
+  readonly acl: boolean;
   /** close(2) does not wait for uploads. */
   readonly writeback: boolean;
 }
@@ -42,7 +45,8 @@ const READ_ONLY = new FsError('EROFS', 'mounted read-only');
  * What the operation groups of the VFS share: the layers below, the handles of files, the view of inodes that the driver gets (uncommitted data laid over, the
  * root as inode 1), and the permission checks on paths.
  *
- * A check needs attributes; they come from the metadata client's cache where it may serve them. Root (not squashed) is never checked, so nothing is asked for it.
+ * A check needs attributes, and the ACL where there is one; they come from the metadata client's cache where it may serve them. Whoever has CAP_DAC_OVERRIDE is not
+ * checked, so nothing is asked for root.
  */
 export class VfsCore {
   // Dependencies
@@ -96,13 +100,15 @@ export class VfsCore {
     return isPromise(attr) ? attr.then((got) => this.data.overlay(got)) : this.data.overlay(attr);
   }
 
-  /** After a write or truncation that drops setuid: whether the mode, as far as known here, had something to drop. */
-  hasPrivileges(ino: Ino): boolean {
-    const known = this.meta.knownAttr(ino);
-    return known !== undefined && (known.mode & (S_ISUID | S_ISGID)) !== 0;
+  /** The inode's access ACL; undefined = its mode says it all. */
+  acl(ctx: VfsContext, attr: InodeAttr): MaybePromise<Acl | undefined> {
+    if (attr.aclChange === 0) return undefined;
+    return mapMaybe(this.meta.getxattr(attr.ino, ACL_ACCESS, ctx.signal), (value) =>
+      value === undefined ? undefined : decodeAcl(value),
+    );
   }
 
-  identify(ctx: VfsContext): Identity {
+  identify(ctx: VfsContext): Caller {
     return this.#callers.identify(ctx);
   }
 
@@ -110,23 +116,39 @@ export class VfsCore {
     if (this.opts.readOnly) throw READ_ONLY;
   }
 
+  /** A rule's answer; what would be denied is asked again of a caller who may have been looked at a while ago. */
+  allows(who: Caller, rule: () => boolean): boolean {
+    return rule() || (who.refresh() && rule());
+  }
+
   /** Checks that the caller may use the inode so (MAY_*), then runs `next`. */
-  permit<T>(ctx: VfsContext, who: Identity, ino: Ino, mask: number, next: () => MaybePromise<T>): MaybePromise<T> {
+  permit<T>(ctx: VfsContext, who: Caller, ino: Ino, mask: number, next: () => MaybePromise<T>): MaybePromise<T> {
     if (who.uid === 0 && who.capable('CAP_DAC_OVERRIDE') === true && (mask & MAY_EXEC) === 0) return next();
-    return mapMaybe(this.attr(ctx, ino), (attr) => {
-      this.require(who, attr, mask);
+    return mapMaybe(this.attr(ctx, ino), (attr) => this.permitBy(ctx, who, attr, mask, next));
+  }
+
+  /** As {@link permit}, by attributes that are at hand. */
+  permitBy<T>(
+    ctx: VfsContext,
+    who: Caller,
+    attr: InodeAttr,
+    mask: number,
+    next: () => MaybePromise<T>,
+  ): MaybePromise<T> {
+    return mapMaybe(this.acl(ctx, attr), (acl) => {
+      this.require(who, attr, mask, acl);
       return next();
     });
   }
 
   /** As {@link permit}: the caller may make and remove entries in the directory. */
-  permitChange<T>(ctx: VfsContext, who: Identity, parent: Ino, next: () => MaybePromise<T>): MaybePromise<T> {
+  permitChange<T>(ctx: VfsContext, who: Caller, parent: Ino, next: () => MaybePromise<T>): MaybePromise<T> {
     if (who.uid === 0 && who.capable('CAP_DAC_OVERRIDE') === true) return next();
     return this.permit(ctx, who, parent, MAY_WRITE | MAY_EXEC, next);
   }
 
   /** As {@link permit}: the caller may look names up in the directory. */
-  permitSearch<T>(ctx: VfsContext, who: Identity, parent: Ino, next: () => MaybePromise<T>): MaybePromise<T> {
+  permitSearch<T>(ctx: VfsContext, who: Caller, parent: Ino, next: () => MaybePromise<T>): MaybePromise<T> {
     if (who.uid === 0 && who.capable('CAP_DAC_OVERRIDE') === true) return next();
     return this.permit(ctx, who, parent, MAY_EXEC, next);
   }
@@ -146,9 +168,9 @@ export class VfsCore {
     }
   }
 
-  /** Throws EACCES unless the attributes allow the mask. */
-  require(who: Identity, attr: InodeAttr, mask: number): void {
-    if (mayAccess(who, attr, mask)) return;
+  /** Throws EACCES unless the attributes and the access ACL allow the mask. */
+  require(who: Caller, attr: InodeAttr, mask: number, acl: Acl | undefined): void {
+    if (this.allows(who, () => mayAccess(who, attr, mask, acl))) return;
     const wanted = [mask & MAY_READ && 'read', mask & MAY_WRITE && 'write', mask & MAY_EXEC && 'search or execute'];
     const kind = isDirectory(attr.mode) ? 'directory' : 'file';
     throw new FsError('EACCES', `uid ${who.uid} may not ${wanted.filter(Boolean).join(', ')} ${kind} ${attr.ino}`);

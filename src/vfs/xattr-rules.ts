@@ -1,14 +1,15 @@
 import { FsError } from '../common/fs-error.js';
+import { aclKind } from '../model/acl.js';
 import { XATTR_NAME_MAX_BYTES } from '../model/inode.js';
 
-/** The namespaces of xattr(7). */
-export type XattrNamespace = 'user' | 'trusted' | 'security';
+/** The namespaces of xattr(7); of `system.*` there are the ACLs. */
+export type XattrNamespace = 'user' | 'trusted' | 'security' | 'acl';
 
-const PREFIXES: readonly (readonly [XattrNamespace, Buffer])[] = (['user', 'trusted', 'security'] as const).map(
-  (namespace) => [namespace, Buffer.from(`${namespace}.`)],
-);
+const PREFIXES: readonly (readonly [Exclude<XattrNamespace, 'acl'>, Buffer])[] = (
+  ['user', 'trusted', 'security'] as const
+).map((namespace) => [namespace, Buffer.from(`${namespace}.`)]);
 
-/** The namespace of a valid name. Throws EOPNOTSUPP for one that is not kept here (`system.*`, ACLs among them), ERANGE or EINVAL for a bad one. */
+/** The namespace of a valid name. Throws EOPNOTSUPP for one that is not kept here (other `system.*`), ERANGE or EINVAL for a bad one. */
 export function xattrNamespace(name: Uint8Array): XattrNamespace {
   if (name.length > XATTR_NAME_MAX_BYTES) throw new FsError('ERANGE', 'a long attribute name');
   for (const [namespace, prefix] of PREFIXES) {
@@ -17,6 +18,7 @@ export function xattrNamespace(name: Uint8Array): XattrNamespace {
       return namespace;
     }
   }
+  if (aclKind(name) !== undefined) return 'acl';
   throw NOT_SUPPORTED;
 }
 

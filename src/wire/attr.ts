@@ -41,6 +41,7 @@ export function attrToProto(attr: InodeAttr): AttrProto {
     timeEpoch: attr.timeEpoch,
     parent: BigInt(attr.parent),
     hasXattrs: attr.hasXattrs,
+    aclChange: BigInt(attr.aclChange),
   };
 }
 
@@ -67,5 +68,6 @@ export function attrFromProto(proto: AttrProto): InodeAttr {
     timeEpoch: proto.timeEpoch,
     parent: inoFromProto(proto.parent, 'attr.parent'),
     hasXattrs: proto.hasXattrs,
+    aclChange: safeNumber(proto.aclChange, 'attr.aclChange'),
   };
 }

@@ -52,6 +52,7 @@ export function setAttrToProto(ino: Ino, change: SetAttr): SetattrProto {
     mtime: setTimeToProto(change.mtime),
     ctime: change.ctime === undefined ? undefined : timespecToProto(change.ctime),
     killPriv: change.killPriv ?? false,
+    killSgid: change.killSgid ?? false,
   };
 }
 
@@ -65,6 +66,7 @@ export function setAttrFromProto(proto: SetattrProto): SetAttr {
     mtime: setTimeFromProto(proto.mtime, 'setattr.mtime'),
     ctime: proto.ctime === undefined ? undefined : timespecFromProto(proto.ctime, 'setattr.ctime'),
     killPriv: proto.killPriv,
+    killSgid: proto.killSgid,
   };
 }
 
@@ -99,6 +101,7 @@ export function createToProto(parent: Ino, name: Uint8Array, spec: CreateSpec): 
     open: spec.open === undefined ? undefined : openSpecToProto(spec.open),
     exclusive: spec.exclusive,
     unnamed: spec.unnamed ?? false,
+    umask: spec.umask ?? 0,
   };
 }
 
@@ -114,6 +117,7 @@ export function createSpecFromProto(proto: CreateProto): CreateSpec {
     open: proto.open === undefined ? undefined : openSpecFromProto(proto.open),
     exclusive: proto.exclusive,
     unnamed: proto.unnamed,
+    umask: proto.umask,
   };
 }
 

@@ -3,7 +3,7 @@ import type { InodeAttr, Timespec } from '../model/inode.js';
 import type { DirEntry } from '../model/operation.js';
 
 const VARINT_MAX = 10;
-/** Most that an Attr takes: 19 fields, tags included. */
+/** Most that an Attr takes: 20 fields, tags included. */
 const ATTR_BYTES_MAX = 256;
 
 const RESPONSE_ERRNO = 0x10;
@@ -126,6 +126,7 @@ export class ReplyWriter {
     this.#wideField(0x88, attr.timeEpoch);
     this.#wideField(0x90, attr.parent);
     this.#wideField(0x98, attr.hasXattrs ? 1 : 0);
+    this.#wideField(0xf8, attr.aclChange);
     this.#close(start);
   }
 
@@ -145,7 +146,7 @@ export class ReplyWriter {
     this.#varint(value);
   }
 
-  /** As {@link #field}, for field numbers from 16. */
+  /** As {@link #field}, for field numbers from 16 to 31. */
   #wideField(tag: number, value: number): void {
     if (value === 0) return;
     this.#bytes[this.#at++] = tag;

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Metadata } from '../../src/meta/metadata.js';
 import { NO_CHUNK } from '../../src/model/extent.js';
+import { ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER, ACL_USER_OBJ, encodeAcl } from '../../src/model/acl.js';
 import { ROOT_INO, type Fh, type Ino } from '../../src/model/ids.js';
 import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, type InodeAttr } from '../../src/model/inode.js';
 import {
@@ -8,6 +9,7 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   RENAME_WHITEOUT,
+  XATTR_KILL_SGID,
   type CommitSpec,
   type CreateSpec,
   type FallocateMode,
@@ -566,6 +568,111 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
       await expect(meta.removexattr(ctx(), file.ino, bytes('user.a'))).rejects.toEqual(code('ENODATA'));
       expect(await attr(file.ino)).toMatchObject({ hasXattrs: false });
       expect(await get('user.a')).toBeUndefined();
+    });
+
+    describe('ACLs', () => {
+      const ACCESS = bytes('system.posix_acl_access');
+      const DEFAULT = bytes('system.posix_acl_default');
+      /** `u::rwx,u:5:r-x,…` as short as can be: pairs of tag and permissions, ids for the named ones. */
+      const acl = (owner: number, group: number, other: number, named?: { uid: number; perm: number; mask: number }) =>
+        encodeAcl([
+          { tag: ACL_USER_OBJ, perm: owner, id: 0 },
+          ...(named === undefined ? [] : [{ tag: ACL_USER, perm: named.perm, id: named.uid }]),
+          { tag: ACL_GROUP_OBJ, perm: group, id: 0 },
+          ...(named === undefined ? [] : [{ tag: ACL_MASK, perm: named.mask, id: 0 }]),
+          { tag: ACL_OTHER, perm: other, id: 0 },
+        ]);
+      const named = { uid: 5, perm: 7, mask: 5 };
+      const get = async (ino: Ino, name: Buffer): Promise<string | undefined> => {
+        const value = await meta.getxattr(ino, name);
+        return value === undefined ? undefined : Buffer.from(value).toString('hex');
+      };
+      const hex = (value: Buffer): string => value.toString('hex');
+      const bits = async (ino: Ino): Promise<string> => ((await attr(ino)).mode & 0o7777).toString(8);
+
+      test('an access ACL sets the mode, and follows it', async () => {
+        const file = await make(ROOT_INO, 'f', S_IFREG | 0o4600);
+        expect(file.aclChange).toBe(0);
+        await meta.setxattr(ctx(), file.ino, ACCESS, acl(6, 4, 0, named), 0);
+        expect(await bits(file.ino)).toBe('4650');
+        const first = await attr(file.ino);
+        expect(first).toMatchObject({ hasXattrs: true, aclChange: first.change });
+        expect(await get(file.ino, ACCESS)).toBe(hex(acl(6, 4, 0, named)));
+        const changed = await meta.setattr(ctx(), file.ino, { mode: 0o724 });
+        expect(changed.aclChange).toBeGreaterThan(first.aclChange);
+        expect(await get(file.ino, ACCESS)).toBe(hex(acl(7, 4, 4, { ...named, mask: 2 })));
+        expect((await meta.setattr(ctx(), file.ino, { uid: 3 })).aclChange).toBe(changed.aclChange);
+        await meta.removexattr(ctx(), file.ino, ACCESS);
+        expect(await bits(file.ino)).toBe('724');
+        expect(await attr(file.ino)).toMatchObject({ hasXattrs: false, aclChange: 0 });
+        expect(await get(file.ino, ACCESS)).toBeUndefined();
+        await expect(meta.removexattr(ctx(), file.ino, ACCESS)).rejects.toEqual(code('ENODATA'));
+      });
+
+      test('an ACL that the mode expresses is not kept', async () => {
+        const file = await make(ROOT_INO, 'f', S_IFREG | 0o2610);
+        await meta.setxattr(ctx(), file.ino, ACCESS, acl(6, 4, 0, named), 0);
+        await meta.setxattr(ctx(), file.ino, ACCESS, acl(7, 5, 1), 0);
+        expect(await bits(file.ino)).toBe('2751');
+        expect(await attr(file.ino)).toMatchObject({ hasXattrs: false, aclChange: 0 });
+        await meta.setxattr(ctx(), file.ino, ACCESS, acl(7, 5, 1, named), XATTR_KILL_SGID);
+        expect(await bits(file.ino)).toBe('751');
+        await meta.setxattr(ctx(), file.ino, ACCESS, bytes('\x02\0\0\0'), 0);
+        expect(await attr(file.ino)).toMatchObject({ hasXattrs: false, aclChange: 0 });
+        expect(await bits(file.ino)).toBe('751');
+      });
+
+      test('a default ACL is handed down in place of the umask', async () => {
+        const dir = await make(ROOT_INO, 'd', DIR);
+        const given = acl(7, 5, 1, { ...named, mask: 7 });
+        await meta.setxattr(ctx(), dir.ino, DEFAULT, given, 0);
+        expect(await bits(dir.ino)).toBe('755');
+        const create = async (name: string, mode: number): Promise<InodeAttr> =>
+          (await meta.create(ctx(), dir.ino, bytes(name), spec(mode, { umask: 0o077 }))).attr;
+        const file = await create('f', S_IFREG | 0o666);
+        expect(file.mode & 0o777).toBe(0o660);
+        expect(await get(file.ino, ACCESS)).toBe(hex(acl(6, 5, 0, { ...named, mask: 6 })));
+        expect(await get(file.ino, DEFAULT)).toBeUndefined();
+        const sub = await create('s', S_IFDIR | 0o1777);
+        expect(sub.mode & 0o7777).toBe(0o1771);
+        expect(await get(sub.ino, DEFAULT)).toBe(hex(given));
+        expect(await get(sub.ino, ACCESS)).toBe(hex(acl(7, 5, 1, { ...named, mask: 7 })));
+        const open = { fh: 9 as Fh, write: true, truncate: false };
+        const unnamed = spec(S_IFREG | 0o606, { umask: 0o077, unnamed: true, open });
+        const made = await meta.create(ctx(), dir.ino, bytes(''), unnamed);
+        expect(await get(made.attr.ino, ACCESS)).toBe(hex(acl(6, 5, 0, { ...named, mask: 0 })));
+        meta.release(made.attr.ino, open.fh);
+        const link = await meta.create(ctx(), dir.ino, bytes('l'), spec(S_IFLNK | 0o777, { target: bytes('f') }));
+        expect(link.attr).toMatchObject({ mode: S_IFLNK | 0o777, aclChange: 0 });
+        await meta.removexattr(ctx(), dir.ino, DEFAULT);
+        expect((await create('g', S_IFREG | 0o666)).mode & 0o777).toBe(0o600);
+      });
+
+      test('a default ACL without names leaves a mode alone', async () => {
+        const dir = await make(ROOT_INO, 'd', DIR);
+        await meta.setxattr(ctx(), dir.ino, DEFAULT, acl(7, 5, 0), 0);
+        const made = await meta.create(ctx(), dir.ino, bytes('f'), spec(S_IFREG | 0o666, { umask: 0o777 }));
+        expect(made.attr).toMatchObject({ mode: S_IFREG | 0o640, hasXattrs: false, aclChange: 0 });
+      });
+
+      test('an ACL that changed between two files of the same change number is not mixed up', async () => {
+        const dir = await make(ROOT_INO, 'd', DIR);
+        await meta.setxattr(ctx(), dir.ino, DEFAULT, acl(7, 5, 0, named), 0);
+        const { ino } = (await meta.create(ctx(), dir.ino, bytes('f'), spec(S_IFREG | 0o777))).attr;
+        expect(await get(ino, ACCESS)).toBe(hex(acl(7, 5, 0, named)));
+        await meta.setxattr(ctx(), ino, ACCESS, acl(6, 1, 0, { ...named, mask: 1 }), 0);
+        expect(await get(ino, ACCESS)).toBe(hex(acl(6, 1, 0, { ...named, mask: 1 })));
+      });
+
+      test('what is refused', async () => {
+        const file = await make(ROOT_INO, 'f');
+        const set = (name: Buffer, value: Buffer): Promise<void> => meta.setxattr(ctx(), file.ino, name, value, 0);
+        await expect(set(ACCESS, bytes('nonsense'))).rejects.toEqual(code('EOPNOTSUPP'));
+        await expect(set(ACCESS, acl(7, 5, 0).subarray(0, 20))).rejects.toEqual(code('EINVAL'));
+        await expect(set(DEFAULT, acl(7, 5, 0))).rejects.toEqual(code('EACCES'));
+        await expect(set(ACCESS, Buffer.alloc(4100, acl(7, 5, 0)))).rejects.toEqual(code('E2BIG'));
+        expect(await attr(file.ino)).toEqual(file);
+      });
     });
 
     test('an operation that comes twice is executed once', async () => {

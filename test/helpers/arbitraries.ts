@@ -32,6 +32,7 @@ export const anAttr: fc.Arbitrary<InodeAttr> = fc.record({
   timeEpoch: u32,
   parent: anIno,
   hasXattrs: fc.boolean(),
+  aclChange: safe,
 });
 const extents: fc.Arbitrary<Extent[]> = fc
   .array(

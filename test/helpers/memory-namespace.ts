@@ -1,5 +1,18 @@
 import { FsError } from '../../src/common/fs-error.js';
 import {
+  ACL_ACCESS,
+  ACL_BYTES_MAX,
+  ACL_DEFAULT,
+  aclKind,
+  aclMode,
+  chmodAcl,
+  decodeAcl,
+  encodeAcl,
+  inheritAcl,
+  isMinimalAcl,
+  type Acl,
+} from '../../src/model/acl.js';
+import {
   clipExtents,
   cutExtents,
   NO_CHUNK,
@@ -18,8 +31,8 @@ import {
   NAME_MAX_BYTES,
   S_IFCHR,
   S_IFDIR,
+  S_IFLNK,
   S_IFMT,
-  S_IFREG,
   S_ISGID,
   S_ISUID,
   S_IXGRP,
@@ -35,6 +48,9 @@ import {
   RENAME_NOREPLACE,
   type CloneSpec,
   RENAME_WHITEOUT,
+  XATTR_CREATE,
+  XATTR_KILL_SGID,
+  XATTR_REPLACE,
   type CommitSpec,
   type CreateResult,
   type CreateSpec,
@@ -127,10 +143,10 @@ export class MemoryNamespace {
       this.#truncate(session, inode, change.size);
       attr.mtime = now;
     }
-    if (change.mode !== undefined) attr.mode = (attr.mode & S_IFMT) | (change.mode & 0o7777);
+    if (change.mode !== undefined) this.#chmod(inode, change.mode);
     if (change.uid !== undefined) attr.uid = change.uid;
     if (change.gid !== undefined) attr.gid = change.gid;
-    if (change.killPriv === true) killPriv(attr);
+    if (change.killPriv === true) killPriv(attr, change.killSgid);
     if (change.atime !== undefined) attr.atime = change.atime === 'now' ? now : change.atime;
     if (change.mtime !== undefined) attr.mtime = change.mtime === 'now' ? now : change.mtime;
     if (change.atime !== undefined || change.mtime !== undefined) attr.timeEpoch++;
@@ -161,6 +177,7 @@ export class MemoryNamespace {
     const { mode, gid } = inherited(dir.attr, spec);
     const inode = this.#add(this.#nextIno++ as Ino, mode, spec.uid, gid, spec.rdev ?? 0);
     inode.attr.lastWriter = 0;
+    this.#handDown(dir, inode, spec.umask ?? 0);
     if (spec.target !== undefined) {
       inode.target = Uint8Array.from(spec.target);
       inode.attr.size = spec.target.length;
@@ -174,6 +191,7 @@ export class MemoryNamespace {
     if (dir.attr.nlink === 0) throw new FsError('ENOENT');
     const { mode, gid } = inherited(dir.attr, spec);
     const inode = this.#add(this.#nextIno++ as Ino, mode, spec.uid, gid, 0);
+    this.#handDown(dir, inode, spec.umask ?? 0);
     inode.attr.nlink = 0;
     inode.linkable = !spec.exclusive;
     inode.opens.add(`${session}/${spec.open!.fh}`);
@@ -418,8 +436,13 @@ export class MemoryNamespace {
   setxattr(ino: Ino, name: Uint8Array, value: Uint8Array, flags: number): void {
     const inode = this.#get(ino);
     const key = keyOf(name);
-    if (flags === 1 && inode.xattrs.has(key)) throw new FsError('EEXIST');
-    if (flags === 2 && !inode.xattrs.has(key)) throw new FsError('ENODATA');
+    const kind = aclKind(name);
+    if (kind !== undefined) {
+      this.#setAcl(inode, kind, value, (flags & XATTR_KILL_SGID) !== 0);
+      return;
+    }
+    if ((flags & XATTR_CREATE) !== 0 && inode.xattrs.has(key)) throw new FsError('EEXIST');
+    if ((flags & XATTR_REPLACE) !== 0 && !inode.xattrs.has(key)) throw new FsError('ENODATA');
     const others = [...inode.xattrs].filter(([other]) => other !== key);
     const total = others.reduce((sum, [other, bytes]) => sum + other.length + bytes.length, key.length + value.length);
     if (total > XATTR_TOTAL_MAX_BYTES) throw new FsError('ENOSPC');
@@ -430,9 +453,62 @@ export class MemoryNamespace {
 
   removexattr(ino: Ino, name: Uint8Array): void {
     const inode = this.#get(ino);
-    if (!inode.xattrs.delete(keyOf(name))) throw new FsError('ENODATA');
-    inode.attr.hasXattrs = inode.xattrs.size > 0;
+    if (!inode.xattrs.has(keyOf(name))) throw new FsError('ENODATA');
+    if (aclKind(name) !== undefined) this.#putAcl(inode, name, undefined);
+    else {
+      inode.xattrs.delete(keyOf(name));
+      inode.attr.hasXattrs = inode.xattrs.size > 0;
+    }
     this.#touch(inode, false);
+  }
+
+  #setAcl(inode: Inode, kind: 'access' | 'default', value: Uint8Array, killSgid: boolean): void {
+    const { attr } = inode;
+    if ((attr.mode & S_IFMT) === S_IFLNK) throw new FsError('EOPNOTSUPP');
+    if (value.length > ACL_BYTES_MAX) throw new FsError('E2BIG');
+    const acl = decodeAcl(value);
+    if (kind === 'default') {
+      if (acl !== undefined && !isDirectory(attr.mode)) throw new FsError('EACCES');
+      this.#putAcl(inode, ACL_DEFAULT, acl);
+    } else {
+      if (acl !== undefined) attr.mode = (attr.mode & ~0o777 & ~(killSgid ? S_ISGID : 0)) | aclMode(acl);
+      this.#putAcl(inode, ACL_ACCESS, acl !== undefined && isMinimalAcl(acl) ? undefined : acl);
+    }
+    this.#touch(inode, false);
+  }
+
+  /** REQUIRES: the inode's change number grows afterwards. */
+  #putAcl(inode: Inode, name: Uint8Array, acl: Acl | undefined): void {
+    const { attr, xattrs } = inode;
+    if (acl === undefined) xattrs.delete(keyOf(name));
+    else xattrs.set(keyOf(name), encodeAcl(acl));
+    attr.hasXattrs = xattrs.size > 0;
+    attr.aclChange = [ACL_ACCESS, ACL_DEFAULT].some((each) => xattrs.has(keyOf(each))) ? attr.change + 1 : 0;
+  }
+
+  #acl(inode: Inode, name: Uint8Array): Acl | undefined {
+    const value = inode.xattrs.get(keyOf(name));
+    return value === undefined ? undefined : decodeAcl(value);
+  }
+
+  #chmod(inode: Inode, mode: number): void {
+    inode.attr.mode = (inode.attr.mode & S_IFMT) | (mode & 0o7777);
+    const acl = this.#acl(inode, ACL_ACCESS);
+    if (acl !== undefined) this.#putAcl(inode, ACL_ACCESS, chmodAcl(acl, mode));
+  }
+
+  #handDown(dir: Inode, inode: Inode, umask: number): void {
+    const { attr } = inode;
+    if ((attr.mode & S_IFMT) === S_IFLNK) return;
+    const acl = this.#acl(dir, ACL_DEFAULT);
+    if (acl === undefined) attr.mode &= ~(umask & 0o777);
+    else {
+      const inherited = inheritAcl(acl, attr.mode);
+      attr.mode = inherited.mode;
+      this.#putAcl(inode, ACL_ACCESS, inherited.access);
+      if (isDirectory(attr.mode)) this.#putAcl(inode, ACL_DEFAULT, acl);
+      if (attr.aclChange > 0) attr.aclChange = attr.change;
+    }
   }
 
   #get(ino: Ino): Inode {
@@ -473,7 +549,8 @@ export class MemoryNamespace {
     const epochs = { change: 1, writerEpoch: 0, lastWriter: 0, truncEpoch: 0, timeEpoch: 0 };
     const nlink = isDirectory(mode) ? 2 : 1;
     const sizes = { size: 0, allocatedBytes: 0 };
-    const attr = { ino, mode, nlink, uid, gid, rdev, ...sizes, ...times, ...epochs, parent: NO_INO, hasXattrs: false };
+    const xattrs = { hasXattrs: false, aclChange: 0 };
+    const attr = { ino, mode, nlink, uid, gid, rdev, ...sizes, ...times, ...epochs, parent: NO_INO, ...xattrs };
     const inode: Inode = {
       attr,
       entries: new Map(),
@@ -578,15 +655,15 @@ export class MemoryNamespace {
   }
 }
 
-function killPriv(attr: Mutable<InodeAttr>): void {
+function killPriv(attr: Mutable<InodeAttr>, sgid = false): void {
   attr.mode &= ~S_ISUID;
-  if ((attr.mode & S_IXGRP) !== 0) attr.mode &= ~S_ISGID;
+  if (sgid || (attr.mode & S_IXGRP) !== 0) attr.mode &= ~S_ISGID;
 }
 
 /** Mode and group of a new file in a set-group-ID directory, mkdir(2) and open(2). */
 function inherited(dir: InodeAttr, spec: CreateSpec): { mode: number; gid: number } {
   if ((dir.mode & S_ISGID) === 0) return { mode: spec.mode, gid: spec.gid };
   if (isDirectory(spec.mode)) return { mode: spec.mode | S_ISGID, gid: dir.gid };
-  const drop = (spec.mode & S_IFMT) === S_IFREG && (spec.mode & S_IXGRP) !== 0 && !spec.mayKeepSgid;
+  const drop = (spec.mode & S_IXGRP) !== 0 && !spec.mayKeepSgid;
   return { mode: drop ? spec.mode & ~S_ISGID : spec.mode, gid: dir.gid };
 }

@@ -32,10 +32,10 @@ export class TestVfs {
       { read: (tid) => options.threads?.get(tid), clock: systemClock },
       { squash: options.squash ?? NO_SQUASH, kernelChecks: options.kernelChecks ?? false },
     );
-    const { readOnly = false, rootIno = ROOT_INO, xattrs = true, writeback = false } = options;
+    const { readOnly = false, rootIno = ROOT_INO, xattrs = true, acl = false, writeback = false } = options;
     this.fs = new CurveFileSystem(
       { meta: this.meta, data: this.data, callers, clock: systemClock },
-      { readOnly, rootIno, xattrs, writeback },
+      { readOnly, rootIno, xattrs, acl, writeback },
     );
   }
 

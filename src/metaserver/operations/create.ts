@@ -24,6 +24,7 @@ import type { CreateSpec } from '../../model/operation.js';
 import { inoFromProto } from '../../wire/attr.js';
 import { createSpecFromProto } from '../../wire/operation.js';
 import type { InodeRecord } from '../records/inode-record.js';
+import { handDown } from './acl.js';
 import { openInode } from './open.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
@@ -53,7 +54,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
   }
   if (isDirectory(spec.mode) && parent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
   const ino = await op.allocateIno();
-  const record = newInode(ino, parent.attr, spec, op.now);
+  const record = await handDown(op, parent, newInode(ino, parent.attr, spec, op.now), spec.umask ?? 0);
   op.putInode(record);
   await op.addEntry(parent.attr.ino, name, ino, record.attr.mode & S_IFMT);
   const directory = op.changeDirectory(parent, 1, isDirectory(record.attr.mode) ? 1 : 0);
@@ -67,7 +68,7 @@ async function createUnnamed(op: OpTransaction, parent: Ino, spec: CreateSpec): 
   const { tables, keys, opens } = op.scope;
   const directory = await op.mustLiveDirectory(parent);
   const ino = await op.allocateIno();
-  const made = newInode(ino, directory.attr, spec, op.now);
+  const made = await handDown(op, directory, newInode(ino, directory.attr, spec, op.now), spec.umask ?? 0);
   const record = { ...made, attr: { ...made.attr, nlink: 0 }, linkable: !spec.exclusive };
   op.putInode(record);
   op.tx.put(tables.orphans, keys.orphan(ino), true);
@@ -86,7 +87,7 @@ function checkSpec(spec: CreateSpec): void {
     throw new FsError('EINVAL', 'a file without a name has to be opened');
 }
 
-/** A new inode under `parent`, with what a set-group-ID directory hands down (inode_init_owner and mode_strip_sgid in fs/inode.c). */
+/** A new inode under `parent`, with what a set-group-ID directory hands down (inode_init_owner and mode_strip_sgid in fs/inode.c: before umask and ACL). */
 export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSpec, now: Timespec): InodeRecord {
   let { mode, gid } = spec;
   if (parent !== undefined && (parent.mode & S_ISGID) !== 0) {
@@ -116,6 +117,7 @@ export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSp
       timeEpoch: 0,
       parent: directory ? (parent?.ino ?? ino) : NO_INO,
       hasXattrs: false,
+      aclChange: 0,
     },
     entries: 0,
     mtimeExplicit: false,

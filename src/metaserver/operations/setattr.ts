@@ -4,6 +4,7 @@ import { FILE_SIZE_MAX_BYTES, isDirectory, isRegular, S_IFMT } from '../../model
 import { inoFromProto } from '../../wire/attr.js';
 import { setAttrFromProto } from '../../wire/operation.js';
 import type { InodeRecord } from '../records/inode-record.js';
+import { followMode } from './acl.js';
 import { setSize } from './content.js';
 import type { OpTransaction } from './op-transaction.js';
 import { killPrivilege } from './privilege.js';
@@ -13,7 +14,8 @@ export async function setattr(op: OpTransaction, request: Setattr): Promise<OpRe
   const change = setAttrFromProto(request);
   let record = await op.mustInode(inoFromProto(request.ino, 'setattr.ino'));
   if (change.size !== undefined) record = await truncate(op, record, change.size);
-  if (change.killPriv === true) record = await killPrivilege(op, record);
+  if (change.killPriv === true) record = await killPrivilege(op, record, change.killSgid);
+  if (change.mode !== undefined) record = await followMode(op, record, change.mode);
   const { attr } = record;
   const mtime = change.mtime === 'now' ? op.now : change.mtime;
   const changed = op.changed(

@@ -37,16 +37,17 @@ export interface InodeRecord {
 const VERSION = 1;
 const FLAG_MTIME_EXPLICIT = 1;
 const FLAG_LINKABLE = 2;
-const FLAGS = FLAG_MTIME_EXPLICIT | FLAG_LINKABLE;
+/** The record ends with the change number of the ACLs. */
+const FLAG_ACL = 4;
+const FLAGS = FLAG_MTIME_EXPLICIT | FLAG_LINKABLE | FLAG_ACL;
 /** All but the lists and the target. */
-const FIXED_BYTES = 192;
+const FIXED_BYTES = 200;
 const TRUNCATION_BYTES = 12;
 
 export const inodeCodec: RecordCodec<InodeRecord> = {
   encode(record, writer) {
     const { attr } = record;
-    writer.u8(VERSION);
-    writer.u8((record.mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0) | (record.linkable ? FLAG_LINKABLE : 0));
+    writer.u8(VERSION).u8(flagsOf(record));
     writer.u64(attr.ino).u32(attr.mode).u32(attr.nlink).u32(attr.uid).u32(attr.gid).u32(attr.rdev);
     writer.u64(attr.size).u64(attr.allocatedBytes);
     writeTime(writer, attr.atime);
@@ -61,6 +62,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     const target = record.target;
     writer.u16(target?.length ?? 0);
     if (target !== undefined) writer.bytes(target);
+    if (attr.aclChange > 0) writer.u64(attr.aclChange);
   },
 
   decode(bytes) {
@@ -94,6 +96,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     const trims = readTruncations(reader);
     const targetLength = reader.u16();
     const target = targetLength === 0 ? undefined : Buffer.from(reader.bytes(targetLength));
+    const aclChange = (flags & FLAG_ACL) === 0 ? 0 : reader.u64();
     reader.end();
     const hasXattrs = xattrCount > 0;
     return {
@@ -117,6 +120,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
         timeEpoch,
         parent,
         hasXattrs,
+        aclChange,
       },
       entries,
       mtimeExplicit: (flags & FLAG_MTIME_EXPLICIT) !== 0,
@@ -134,6 +138,12 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
   sizeOf: ({ truncations, trims, target }) =>
     FIXED_BYTES + TRUNCATION_BYTES * (truncations.length + trims.length) + (target?.length ?? 0),
 };
+
+function flagsOf({ mtimeExplicit, linkable, attr }: InodeRecord): number {
+  return (
+    (mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0) | (linkable ? FLAG_LINKABLE : 0) | (attr.aclChange > 0 ? FLAG_ACL : 0)
+  );
+}
 
 function writeTime(writer: RecordWriter, time: Timespec): void {
   writer.i64(time.sec).u32(time.nsec);

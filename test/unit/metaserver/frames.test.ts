@@ -35,6 +35,7 @@ const attr: fc.Arbitrary<InodeAttr> = fc.record({
   timeEpoch: u32,
   parent: u53 as fc.Arbitrary<Ino>,
   hasXattrs: fc.boolean(),
+  aclChange: u53,
 });
 const entry: fc.Arbitrary<DirEntry> = fc.record({
   name: fc.uint8Array({ minLength: 1, maxLength: 255 }),

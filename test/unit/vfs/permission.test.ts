@@ -3,11 +3,11 @@ import type { Ino } from '../../../src/model/ids.js';
 import { type InodeAttr, S_IFDIR, S_IFREG } from '../../../src/model/inode.js';
 import {
   type Capability,
-  chmodMode,
   type Identity,
   isHeldBySticky,
   mayAccess,
   mayChown,
+  mayHaveSgid,
   mayKeepSgid,
   ownsOrCapable,
 } from '../../../src/model/permission.js';
@@ -33,6 +33,7 @@ const attr = (mode: number, uid = 10, gid = 20): InodeAttr => ({
   timeEpoch: 0,
   parent: 1 as Ino,
   hasXattrs: false,
+  aclChange: 0,
 });
 
 /** `groups` 'unknown' = neither groups nor capabilities can be known. */
@@ -113,10 +114,11 @@ describe('ownership', () => {
     expect(mayChown(identity, attr(S_IFREG), uid, gid)).toBe(allowed);
   });
 
-  test('chmod by one outside of the group drops set-group-ID', () => {
-    expect(chmodMode(who(10, 99), 20, 0o2755)).toBe(0o755);
-    expect(chmodMode(who(10, 20), 20, 0o2755)).toBe(0o2755);
-    expect(chmodMode(who(10, 99, [], ['CAP_FSETID']), 20, 0o2755)).toBe(0o2755);
+  test('set-group-ID is for members of the group', () => {
+    expect(mayHaveSgid(who(10, 99), 20)).toBe(false);
+    expect(mayHaveSgid(who(10, 20), 20)).toBe(true);
+    expect(mayHaveSgid(who(10, 99, [20]), 20)).toBe(true);
+    expect(mayHaveSgid(who(10, 99, [], ['CAP_FSETID']), 20)).toBe(true);
   });
 
   test('an executable made with set-group-ID under a foreign group loses it', () => {

@@ -102,6 +102,7 @@ describe('what is converted to proto, encoded, decoded and converted back is the
       mtime: aSetTime,
       ctime: maybe(aTime),
       killPriv: fc.boolean(),
+      killSgid: fc.boolean(),
     });
     fc.assert(
       fc.property(anIno, aChange, (ino, change) => {
@@ -113,6 +114,7 @@ describe('what is converted to proto, encoded, decoded and converted back is the
   test('create and open', () => {
     const aSpec: fc.Arbitrary<CreateSpec> = fc.record({
       mode: u32,
+      umask: u32,
       uid: u32,
       gid: u32,
       mayKeepSgid: fc.boolean(),

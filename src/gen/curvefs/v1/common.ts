@@ -40,6 +40,7 @@ export interface Attr {
   timeEpoch: number;
   parent: bigint;
   hasXattrs: boolean;
+  aclChange: bigint;
 }
 
 export interface Extent {
@@ -206,6 +207,7 @@ function createBaseAttr(): Attr {
     timeEpoch: 0,
     parent: 0n,
     hasXattrs: false,
+    aclChange: 0n,
   };
 }
 
@@ -288,6 +290,12 @@ export const Attr: MessageFns<Attr> = {
     }
     if (message.hasXattrs !== false) {
       writer.uint32(152).bool(message.hasXattrs);
+    }
+    if (message.aclChange !== 0n) {
+      if (BigInt.asUintN(64, message.aclChange) !== message.aclChange) {
+        throw new globalThis.Error("value provided for field message.aclChange of type uint64 too large");
+      }
+      writer.uint32(248).uint64(message.aclChange);
     }
     return writer;
   },
@@ -455,6 +463,14 @@ export const Attr: MessageFns<Attr> = {
             }
 
             message.hasXattrs = reader.bool();
+            continue;
+          }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.aclChange = reader.uint64() as bigint;
             continue;
           }
         }

@@ -231,6 +231,7 @@ export interface Setattr {
   mtime: SetTime | undefined;
   ctime: Timespec | undefined;
   killPriv: boolean;
+  killSgid: boolean;
 }
 
 export interface Readlink {
@@ -261,6 +262,7 @@ export interface Create {
   exclusive: boolean;
   /** O_TMPFILE: the name is not used; without `exclusive` it may be linked later. */
   unnamed: boolean;
+  umask: number;
 }
 
 export interface CreateResult {
@@ -2424,6 +2426,7 @@ function createBaseSetattr(): Setattr {
     mtime: undefined,
     ctime: undefined,
     killPriv: false,
+    killSgid: false,
   };
 }
 
@@ -2461,6 +2464,9 @@ export const Setattr: MessageFns<Setattr> = {
     }
     if (message.killPriv !== false) {
       writer.uint32(72).bool(message.killPriv);
+    }
+    if (message.killSgid !== false) {
+      writer.uint32(88).bool(message.killSgid);
     }
     return writer;
   },
@@ -2548,6 +2554,14 @@ export const Setattr: MessageFns<Setattr> = {
             }
 
             message.killPriv = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.killSgid = reader.bool();
             continue;
           }
         }
@@ -2753,6 +2767,7 @@ function createBaseCreate(): Create {
     open: undefined,
     exclusive: false,
     unnamed: false,
+    umask: 0,
   };
 }
 
@@ -2793,6 +2808,9 @@ export const Create: MessageFns<Create> = {
     }
     if (message.unnamed !== false) {
       writer.uint32(320).bool(message.unnamed);
+    }
+    if (message.umask !== 0) {
+      writer.uint32(88).uint32(message.umask);
     }
     return writer;
   },
@@ -2896,6 +2914,14 @@ export const Create: MessageFns<Create> = {
             }
 
             message.unnamed = reader.bool();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.umask = reader.uint32();
             continue;
           }
         }

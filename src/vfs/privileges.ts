@@ -1,0 +1,61 @@
+import { mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
+import type { SetAttr } from '../meta/metadata.js';
+import type { Ino } from '../model/ids.js';
+import { type InodeAttr, S_ISGID, S_ISUID, S_IXGRP } from '../model/inode.js';
+import { mayHaveSgid } from '../model/permission.js';
+import type { Caller } from './caller.js';
+import { type VfsContext, withStep } from './vfs-context.js';
+import type { VfsCore } from './vfs-core.js';
+
+/*
+ * Set-user-ID, set-group-ID and `security.capability` do not survive that somebody without CAP_FSETID changes a file's content (file_remove_privs in the kernel).
+ * The kernel says so with the request where it can (HANDLE_KILLPRIV_V2); for other ways in, and squashed callers, it is found out here.
+ */
+
+type Kill = Pick<SetAttr, 'killPriv' | 'killSgid'>;
+const NOTHING: Kill = {};
+
+/**
+ * What a change of the file's content, truncation included, takes from it; `asked`: the kernel wants it taken, whoever the caller is. What the file has is the server's to
+ * see; the attributes known here decide only whether set-group-ID goes where it is no privilege.
+ */
+export function killedBy(who: Caller, attr: InodeAttr | undefined, asked: boolean): Kill {
+  if (!asked && !lacksFsetid(who)) return NOTHING;
+  const killSgid = attr !== undefined && (attr.mode & S_ISGID) !== 0 && !mayHaveSgid(who, attr.gid);
+  return { killPriv: true, killSgid };
+}
+
+/** The same for a write by the journal, which takes all but a set-group-ID bit without S_IXGRP. Asked for every write: nothing is looked up for a file without privileges. */
+export function isKilledByWrite(core: VfsCore, ctx: VfsContext, ino: Ino, asked: boolean): boolean {
+  if (asked) return true;
+  const known = core.meta.knownAttr(ino);
+  return known !== undefined && hasPrivileges(known) && lacksFsetid(core.identify(ctx));
+}
+
+/**
+ * Takes the privileges at once, for operations that do it by no other means (fallocate, copy_file_range; a write to a file with set-group-ID and without S_IXGRP).
+ * `step` is the operation's number in the request. A file that has none costs nothing but its attributes.
+ */
+export function dropPrivileges(core: VfsCore, ctx: VfsContext, ino: Ino, step: number): MaybePromise<void> {
+  return mapMaybe(core.attr(ctx, ino), (attr) => {
+    const kill = hasPrivileges(attr) ? killedBy(core.identify(ctx), attr, false) : NOTHING;
+    if (kill.killPriv !== true) return;
+    const dropped = core.data.setattr(withStep(ctx, step), ino, kill);
+    return dropped.then(() => core.driverCache?.invalidateAttr(core.outer(ino)));
+  });
+}
+
+/** Whether a write must {@link dropPrivileges} first: the record in the journal does not say what takes this bit. */
+export function hasBareSgid(core: VfsCore, ino: Ino): boolean {
+  return ((core.meta.knownAttr(ino)?.mode ?? 0) & (S_ISGID | S_IXGRP)) === S_ISGID;
+}
+
+/** Whether the mode, as far as known here, has what a change of content takes. */
+export function hasPrivilegeBits(core: VfsCore, ino: Ino): boolean {
+  return ((core.meta.knownAttr(ino)?.mode ?? 0) & (S_ISUID | S_ISGID)) !== 0;
+}
+
+const hasPrivileges = (attr: InodeAttr): boolean => (attr.mode & (S_ISUID | S_ISGID)) !== 0 || attr.hasXattrs;
+
+/** Who cannot be known has it not: privileges that are lost can be given again. */
+const lacksFsetid = (who: Caller): boolean => who.capable('CAP_FSETID') !== true;
