@@ -1,7 +1,15 @@
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import { FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE } from '../fuse/abi/flags.js';
 import type { DirentPlusWriter, DirentWriter } from '../fuse/codec/dirent-writer.js';
-import type { AttrReply, CreateReply, EntryReply, OpenReply, ReadReply, StatfsReply } from '../fuse/codec/replies.js';
+import type {
+  AttrReply,
+  CreateReply,
+  EntryReply,
+  OpenReply,
+  ReadReply,
+  StatfsReply,
+  StatxReply,
+} from '../fuse/codec/replies.js';
 import type * as fuse from '../fuse/codec/requests.js';
 import type { FuseContext, FuseOperations } from '../fuse/fuse-operations.js';
 import type { Fh, Ino } from '../model/ids.js';
@@ -152,6 +160,38 @@ export class FuseBridge implements FuseOperations {
       fromPageCache: request.writeCache,
       killPriv: request.killSuidgid,
     });
+  }
+
+  fallocate(request: fuse.FallocateRequest, ctx: FuseContext): MaybePromise<void> {
+    const { fh, offset, length, mode } = request;
+    return this.#fs.fallocate(new KernelContext(ctx), { ino: ctx.nodeid as Ino, fh: fh as Fh, offset, length, mode });
+  }
+
+  lseek(request: fuse.LseekRequest, ctx: FuseContext): MaybePromise<number> {
+    const { offset, whence } = request;
+    return this.#fs.lseek(new KernelContext(ctx), { ino: ctx.nodeid as Ino, offset, whence });
+  }
+
+  copyFileRange(request: fuse.CopyFileRangeRequest, ctx: FuseContext): MaybePromise<number> {
+    const { length, flags } = request;
+    return this.#fs.copyFileRange(new KernelContext(ctx), {
+      source: ctx.nodeid as Ino,
+      sourceFh: request.fhIn as Fh,
+      sourceOffset: request.offsetIn,
+      ino: request.nodeidOut as Ino,
+      fh: request.fhOut as Fh,
+      offset: request.offsetOut,
+      length,
+      flags,
+    });
+  }
+
+  statx(_request: fuse.StatxRequest, ctx: FuseContext): MaybePromise<StatxReply> {
+    return mapMaybe(this.#fs.getattr(new KernelContext(ctx), ctx.nodeid as Ino), (attr) => ({
+      attrTtlMs: this.#opts.attrTtlMs,
+      attr,
+      btime: attr.btime,
+    }));
   }
 
   flush(request: fuse.FlushRequest, ctx: FuseContext): MaybePromise<void> {

@@ -3,6 +3,8 @@ import type { MaybePromise } from '../common/maybe-promise.js';
 import type { ExtentMap, OpContext, SetAttr } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
+import type { SeekTarget } from './read/seeker.js';
+import type { AllocateRequest, CopyRequest } from './write/range-changer.js';
 
 export interface WriteOptions {
   /** O_APPEND: the data goes to the end of the file, whatever the offset says. */
@@ -33,6 +35,12 @@ export interface FileData extends Closable {
   write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<number>;
   /** setattr of a regular file: as `Metadata.setattr`, in order with the inode's writes. */
   setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr>;
+  /** fallocate(2), in order with the inode's writes. ENOSPC: a part of a long range may be allocated. */
+  fallocate(ctx: OpContext, ino: Ino, request: AllocateRequest): Promise<void>;
+  /** copy_file_range(2) into the inode, without moving data; returns how many bytes, 0 at the source's end. EINVAL when the ranges overlap. */
+  copyRange(ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number>;
+  /** lseek(2), SEEK_DATA and SEEK_HOLE: ENXIO at or behind the end of the file, and where no data follows. */
+  seek(ino: Ino, offset: number, target: SeekTarget, signal?: AbortSignal): MaybePromise<number>;
   /** The attributes with what is not committed yet laid over them: size, times, allocated bytes, killed privileges. */
   overlay(attr: InodeAttr): InodeAttr;
   /** Everything written before the call is uploaded and committed when it resolves (close(2); with write-back: at once). */

@@ -21,6 +21,7 @@ import { ChunkCache } from './read/chunk-cache.js';
 import { ExtentBudget } from './read/extent-cache.js';
 import { FrameFetcher } from './read/frame-fetcher.js';
 import { Reader } from './read/reader.js';
+import { Seeker, type SeekTarget } from './read/seeker.js';
 import { adoptWrites, type AdoptedWrite } from './recovery/adopt-writes.js';
 import type { ChunkTransfer } from './transfer/chunk-transfer.js';
 import { Committer } from './upload/committer.js';
@@ -30,6 +31,7 @@ import { overlayAttr } from './write/attr-overlay.js';
 import type { OverlaySink } from './write/dirty-overlay.js';
 import { COMMITTED_KIND, encodeCommitted } from './write/record-codec.js';
 import { JournalLedger } from './write/journal-ledger.js';
+import { RangeChanger, type AllocateRequest, type CopyRequest } from './write/range-changer.js';
 import { Reservation, type DirtyTotals } from './write/reservation.js';
 import { WritePath } from './write/write-path.js';
 
@@ -69,6 +71,8 @@ export class MountData implements FileData {
   readonly #uploader: Uploader;
   readonly #writes: WritePath;
   readonly #attrs: AttrChanger;
+  readonly #ranges: RangeChanger;
+  readonly #seeker: Seeker;
   readonly #chunks: ChunkCache;
   readonly #reader: Reader;
   readonly #compactor: Compactor;
@@ -135,6 +139,12 @@ export class MountData implements FileData {
       { dirtyExtentsMax: opts.dirtyExtentsMax, recordBytesMax: RECORD_BYTES_MAX },
     );
     this.#attrs = new AttrChanger({ table, ledger, metadata, settled });
+    this.#ranges = new RangeChanger({
+      ...{ table, ledger, journal, metadata, reservation, settled },
+      uploads: this.#uploader,
+      syncNotes: opts.writeback,
+    });
+    this.#seeker = new Seeker({ metadata, nowMs });
     const fetcher = new FrameFetcher({ transfer, cache: deps.blockCache, fsId: metadata.fs.id, logger });
     this.#chunks = new ChunkCache(
       {
@@ -203,6 +213,23 @@ export class MountData implements FileData {
 
   setattr(ctx: OpContext, ino: Ino, change: SetAttr): Promise<InodeAttr> {
     return this.#attrs.setattr(ctx, ino, change);
+  }
+
+  async fallocate(ctx: OpContext, ino: Ino, request: AllocateRequest): Promise<void> {
+    await this.#ranges.fallocate(ctx, ino, request);
+  }
+
+  copyRange(ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number> {
+    return this.#ranges.copyRange(ctx, ino, request);
+  }
+
+  async seek(ino: Ino, offset: number, target: SeekTarget, signal?: AbortSignal): Promise<number> {
+    const state = await this.#table.load(ino, signal);
+    try {
+      return await this.#seeker.seek(state, offset, target, signal);
+    } finally {
+      this.#table.trim(state);
+    }
   }
 
   overlay(attr: InodeAttr): InodeAttr {

@@ -178,7 +178,7 @@ function encodeStatx(w: ReplyWriter, reply: StatxReply): void {
   w.zero(HEADER, out.size);
   w.ttl(HEADER + out.offset.attr_valid, HEADER + out.offset.attr_valid_nsec, reply.attrTtlMs);
   w.u32(base + at.mask, STATX_BASIC_STATS | STATX_BTIME);
-  w.u32(base + at.blksize, 4096);
+  w.u32(base + at.blksize, w.blksize);
   w.u32(base + at.nlink, attr.nlink);
   w.u32(base + at.uid, attr.uid);
   w.u32(base + at.gid, attr.gid);

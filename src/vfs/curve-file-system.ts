@@ -7,10 +7,14 @@ import { DirOps } from './dir-ops.js';
 import type { FileSystem } from './file-system.js';
 import { FileOps } from './file-ops.js';
 import { NamespaceOps } from './namespace-ops.js';
+import { RangeOps } from './range-ops.js';
 import type {
+  CopyFileRangeRequest,
   CreateReply,
   CreateRequest,
   DirentSink,
+  FallocateRequest,
+  LseekRequest,
   MakeRequest,
   MknodRequest,
   OpenReply,
@@ -37,6 +41,7 @@ export class CurveFileSystem implements FileSystem {
   readonly #attrs: AttrOps;
   readonly #names: NamespaceOps;
   readonly #files: FileOps;
+  readonly #ranges: RangeOps;
   readonly #dirs: DirOps;
   readonly #xattrs: XattrOps;
 
@@ -45,6 +50,7 @@ export class CurveFileSystem implements FileSystem {
     this.#attrs = new AttrOps(this.#core);
     this.#names = new NamespaceOps(this.#core);
     this.#files = new FileOps(this.#core);
+    this.#ranges = new RangeOps(this.#core);
     this.#dirs = new DirOps(this.#core, deps.clock);
     this.#xattrs = new XattrOps(this.#core);
   }
@@ -130,6 +136,18 @@ export class CurveFileSystem implements FileSystem {
 
   write(ctx: VfsContext, request: WriteRequest): MaybePromise<number> {
     return this.#files.write(ctx, request);
+  }
+
+  fallocate(ctx: VfsContext, request: FallocateRequest): MaybePromise<void> {
+    return this.#ranges.fallocate(ctx, request);
+  }
+
+  lseek(ctx: VfsContext, request: LseekRequest): MaybePromise<number> {
+    return this.#ranges.lseek(ctx, request);
+  }
+
+  copyFileRange(ctx: VfsContext, request: CopyFileRangeRequest): MaybePromise<number> {
+    return this.#ranges.copyFileRange(ctx, request);
   }
 
   flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void> {

@@ -2,9 +2,12 @@ import type { MaybePromise } from '../common/maybe-promise.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import type {
+  CopyFileRangeRequest,
   CreateReply,
   CreateRequest,
   DirentSink,
+  FallocateRequest,
+  LseekRequest,
   MakeRequest,
   MknodRequest,
   OpenReply,
@@ -51,9 +54,13 @@ export interface FileSystem {
   tmpfile(ctx: VfsContext, request: CreateRequest): MaybePromise<CreateReply>;
   open(ctx: VfsContext, request: OpenRequest): MaybePromise<OpenReply>;
   read(ctx: VfsContext, ino: Ino, fh: Fh, offset: number, length: number): MaybePromise<readonly Uint8Array[]>;
-  /** Writes all of the data, or fails. */
   /** Returns the number of bytes written. */
   write(ctx: VfsContext, request: WriteRequest): MaybePromise<number>;
+  fallocate(ctx: VfsContext, request: FallocateRequest): MaybePromise<void>;
+  /** SEEK_DATA and SEEK_HOLE; returns the offset. */
+  lseek(ctx: VfsContext, request: LseekRequest): MaybePromise<number>;
+  /** Returns how many bytes were copied. */
+  copyFileRange(ctx: VfsContext, request: CopyFileRangeRequest): MaybePromise<number>;
   /** close(2) of one descriptor: returns the error of an earlier write, once. */
   flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
   fsync(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;

@@ -84,6 +84,34 @@ export interface WriteRequest {
   readonly killPriv: boolean;
 }
 
+export interface FallocateRequest {
+  readonly ino: Ino;
+  readonly fh: Fh;
+  readonly offset: number;
+  readonly length: number;
+  /** FALLOC_FL_* of fallocate(2). */
+  readonly mode: number;
+}
+
+export interface LseekRequest {
+  readonly ino: Ino;
+  readonly offset: number;
+  /** SEEK_DATA 3, SEEK_HOLE 4. */
+  readonly whence: number;
+}
+
+/** copy_file_range(2). */
+export interface CopyFileRangeRequest {
+  readonly source: Ino;
+  readonly sourceFh: Fh;
+  readonly sourceOffset: number;
+  readonly ino: Ino;
+  readonly fh: Fh;
+  readonly offset: number;
+  readonly length: number;
+  readonly flags: number;
+}
+
 /** What a listing is written to. */
 export interface DirentSink {
   /** Adds an entry; false when it does not fit: it then counts for nothing. `attr` is undefined where it is unknown or unwanted. */
@@ -131,3 +159,11 @@ export const O_APPEND = 0o2000;
 export const O_NOATIME = 0o1000000;
 /** The kernel opens to execute (FMODE_EXEC). */
 export const O_EXEC = 0o40;
+
+/** Flags of fallocate(2). */
+export const FALLOC_FL_KEEP_SIZE = 1;
+export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_ZERO_RANGE = 16;
+/** Whence of lseek(2). */
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;

@@ -1,4 +1,7 @@
 import type { FileData, WriteOptions } from '../../src/data/file-data.js';
+import { FsError } from '../../src/common/fs-error.js';
+import type { SeekTarget } from '../../src/data/read/seeker.js';
+import type { AllocateRequest, CopyRequest } from '../../src/data/write/range-changer.js';
 import type { ExtentMap, Metadata, OpContext, SetAttr } from '../../src/meta/metadata.js';
 import type { Ino } from '../../src/model/ids.js';
 import { type InodeAttr, S_ISGID, S_ISUID, S_IXGRP } from '../../src/model/inode.js';
@@ -60,6 +63,32 @@ export class MemoryFileData implements FileData {
     if (change.size !== undefined && content === undefined) this.#ensure(ino).bytes = Buffer.alloc(change.size);
     if (change.mode !== undefined && content !== undefined) content.killed = false;
     return this.overlay(attr);
+  }
+
+  async fallocate(ctx: OpContext, ino: Ino, request: AllocateRequest): Promise<void> {
+    this.calls.push(`fallocate ${request.mode} ${ino}`);
+    await this.#meta.fallocate(ctx, ino, { ...request, sizeAtLeast: 0 });
+    const { mode, offset, length, keepSize, killPriv } = request;
+    const content = this.#ensure(ino);
+    const end = offset + length;
+    if (mode !== 'allocate') content.bytes.subarray(offset, end).fill(0);
+    if (mode !== 'punch' && !keepSize && end > content.bytes.length) content.bytes = resize(content.bytes, end);
+    if (killPriv) content.killed = true;
+  }
+
+  async copyRange(_ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number> {
+    this.calls.push(`copyRange ${request.source} ${ino}`);
+    const from = this.#content.get(request.source)?.bytes ?? Buffer.alloc(0);
+    const data = Buffer.from(from.subarray(request.sourceOffset, request.sourceOffset + request.length));
+    const { killPriv } = request;
+    if (data.length > 0) this.write(ino, request.offset, data, { append: false, fromPageCache: false, killPriv });
+    return data.length;
+  }
+
+  seek(ino: Ino, offset: number, target: SeekTarget): number {
+    const size = this.#content.get(ino)?.bytes.length ?? 0;
+    if (offset >= size) throw new FsError('ENXIO');
+    return target === 'data' ? offset : size;
   }
 
   overlay(attr: InodeAttr): InodeAttr {

@@ -2,6 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { chunkKey } from '../../src/model/chunk-key.js';
 import { decodeFrames, payloadLength } from '../../src/model/chunk-frames.js';
+import { isFsError } from '../../src/common/fs-error.js';
+import { NO_CHUNK } from '../../src/model/extent.js';
 import type { Ino } from '../../src/model/ids.js';
 import { ObjectError } from '../../src/object/object-error.js';
 import { BLOCK, DataHarness, SEGMENT, bytes } from '../unit/data/data-harness.js';
@@ -15,7 +17,15 @@ type Command =
   | { readonly kind: 'append'; readonly length: number; readonly seed: number }
   | { readonly kind: 'scatter'; readonly offset: number; readonly seed: number }
   | { readonly kind: 'truncate'; readonly size: number }
-  | { readonly kind: 'read'; readonly offset: number; readonly length: number }
+  | { readonly kind: 'read' | 'punch' | 'seek'; readonly offset: number; readonly length: number }
+  | { readonly kind: 'zero' | 'allocate'; readonly offset: number; readonly length: number; readonly keepSize: boolean }
+  | {
+      readonly kind: 'copy';
+      readonly from: number;
+      readonly sourceOffset: number;
+      readonly offset: number;
+      readonly length: number;
+    }
   | { readonly kind: 'compact'; readonly block: number }
   | { readonly kind: 'failPuts' | 'loseReplies'; readonly count: number }
   | {
@@ -39,6 +49,20 @@ const command = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('scatter' as const), offset, seed }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('truncate' as const), size: offset }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('read' as const), offset, length }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('punch' as const, 'seek' as const), offset, length }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constantFrom('zero' as const, 'allocate' as const),
+      offset,
+      length,
+      keepSize: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('copy' as const), from: fc.nat(2), sourceOffset: offset, offset, length }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('compact' as const), block: fc.nat(5) }) },
   {
     weight: 1,
@@ -146,6 +170,25 @@ class Run {
         same(await this.#wait(h.read(ino, command.offset, command.length)), expected);
         return;
       }
+      case 'punch':
+        await this.#wait(this.#allocate('punch', command.offset, command.length, true));
+        model.content.subarray(command.offset, command.offset + command.length).fill(0);
+        return;
+      case 'zero':
+      case 'allocate': {
+        const { kind, keepSize } = command;
+        const end = command.offset + command.length;
+        await this.#wait(this.#allocate(kind, command.offset, command.length, keepSize));
+        if (!keepSize && end > model.content.length) model.resize(end);
+        if (kind === 'zero') model.content.subarray(command.offset, end).fill(0);
+        return;
+      }
+      case 'copy':
+        await this.#copy(command);
+        return;
+      case 'seek':
+        await this.#seek(command.offset);
+        return;
       case 'utimes': {
         const mtime = { sec: 12_345, nsec: 0 };
         await this.#wait(h.data.setattr({ opId: h.metadata.clientOpId() }, ino, { mtime }));
@@ -194,6 +237,63 @@ class Run {
     }
   }
 
+  /** With the metadata's own numbers of operations: the kernel's would restart with a crash. */
+  async #allocate(
+    mode: 'punch' | 'zero' | 'allocate',
+    offset: number,
+    length: number,
+    keepSize: boolean,
+  ): Promise<void> {
+    const { h, ino } = this;
+    await h.data.fallocate({ opId: h.metadata.clientOpId() }, ino, {
+      ...{ mode, offset, length, keepSize, killPriv: false },
+    });
+  }
+
+  async #copy({ from, sourceOffset, offset: at, length: count }: Extract<Command, { kind: 'copy' }>): Promise<void> {
+    const { h, ino, model } = this;
+    const source = this.#inos[from]!;
+    if (source === ino && Math.abs(at - sourceOffset) < count) return;
+    const data = Buffer.from(this.#models[from]!.content.subarray(sourceOffset, sourceOffset + count));
+    const request = { source, sourceOffset, offset: at, length: count, killPriv: false };
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const copied = this.h.data.copyRange({ opId: h.metadata.clientOpId() }, ino, request);
+        expect(await this.#wait(copied)).toBe(data.length);
+        break;
+      } catch (error) {
+        // The flush of the source before it tells a failed upload.
+        if (attempt > 5 || !isFsError(error)) throw error;
+      }
+    }
+    model.write(at, data);
+  }
+
+  /** Whatever lseek calls a hole is zeros, what is not zeros is data, and the end is a hole. */
+  async #seek(at: number): Promise<void> {
+    const { h, ino, model } = this;
+    const size = model.content.length;
+    const seek = async (offset: number, target: 'data' | 'hole'): Promise<number> => {
+      try {
+        return await h.data.seek(ino, offset, target);
+      } catch (error) {
+        if (!isFsError(error, 'ENXIO')) throw error;
+        return -1;
+      }
+    };
+    const [data, hole] = [await seek(at, 'data'), await seek(at, 'hole')];
+    if (at >= size) {
+      expect([data, hole]).toEqual([-1, -1]);
+      return;
+    }
+    const skipped = model.content.subarray(at, data < 0 ? size : data);
+    same(skipped, Buffer.alloc(skipped.length));
+    expect(hole).toBeGreaterThanOrEqual(at);
+    expect(hole).toBeLessThanOrEqual(size);
+    if (data === at) expect(hole).toBeGreaterThan(at);
+    else expect(hole).toBe(at);
+  }
+
   /** Everything written is at the server and in the store, and a mount that knows nothing reads it. */
   async committed(): Promise<void> {
     const { h, ino, model } = this;
@@ -202,6 +302,8 @@ class Run {
     const found = Buffer.alloc(size);
     for (const { block, extents } of h.namespace.extents(ino, 0, 1000)) {
       for (const { offset: at, length: count, chunkId, chunkOffset } of extents) {
+        // Allocated and empty: zeros, behind the end of the file too.
+        if (chunkId === NO_CHUNK) continue;
         const stored = Buffer.from(await h.objects.get(chunkKey(h.metadata.fs.id, chunkId)));
         const payload = Buffer.alloc(payloadLength(stored.length) ?? 0);
         decodeFrames(stored, chunkId, 0, payload);

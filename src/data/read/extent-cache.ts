@@ -92,6 +92,13 @@ export class ExtentCache {
     }
   }
 
+  /** Forgets the blocks that [start, end) of the file meets. */
+  forget(start: number, end: number): void {
+    for (const [block, entry] of this.#blocks) {
+      if (block * this.#blockSize < end && (block + 1) * this.#blockSize > start) this.#delete(block, entry);
+    }
+  }
+
   forgetBlock(block: number): void {
     const entry = this.#blocks.get(block);
     if (entry !== undefined) this.#delete(block, entry);

@@ -11,7 +11,8 @@ import { DataError } from '../data-error.js';
  *   SETATTR      a change of size, times or privileges is about to be sent to the server
  *   SETATTR_DONE its outcome: what it undid of earlier records
  *   INTENT       a commit is about to be sent; op id = client, the record's own sequence number, step {@link COMMIT_STEP}
- *   COMMITTED    what of earlier records needs no more uploading: the ranges up to their sequence numbers, and all of the inode's records up to `through`
+ *   COMMITTED    what of earlier records needs no more uploading: the ranges up to their sequence numbers, and all of the inode's records up to `through`; because it is committed,
+ *                or because the range was punched, zeroed or cloned over at the server
  */
 export const WRITE_KIND = 1;
 export const SETATTR_KIND = 2;

@@ -106,7 +106,17 @@ export class Reservation {
     this.#inBackground(this.#ask(0));
   }
 
-  /** REQUIRES: more is wanted than is held, or nothing is held: no reserve takes away what a write before its answer counts on. */
+  /** Returns what is not needed for what is dirty. */
+  async giveBack(): Promise<void> {
+    while (this.#asking !== undefined) await this.#asking;
+    const need = this.#need(0);
+    if (this.#unlimited || this.#reserved <= need) return;
+    // Before the question: writes that come meanwhile ask for their own.
+    this.#reserved = need;
+    await this.#ask(need);
+  }
+
+  /** REQUIRES: more is wanted than is held, or nothing beyond what is dirty is held: no reserve takes away what a write before its answer counts on. */
   #ask(wanted: number): Promise<SpaceGrant> {
     const asking = this.#reserve(wanted);
     // Those who wait for it ask again themselves; its failure is this caller's.

@@ -50,6 +50,16 @@ export interface WritePathOptions {
 /** Why a write cannot be done at once. */
 type Obstacle = 'changing' | 'reservation' | 'extents' | 'journal' | 'queue';
 
+/** What a write that had to wait has got meanwhile. */
+interface Standing {
+  /** It is its turn. */
+  readonly inTurn: boolean;
+  /** Its range takes no space. */
+  readonly allocated: boolean;
+}
+
+const NO_STANDING: Standing = { inTurn: false, allocated: false };
+
 const SPACE = 'space';
 /** How long a write waits for the space of files that were removed just before. */
 const FREEING_MAX_MS = 30_000;
@@ -87,7 +97,7 @@ export class WritePath {
   write(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): MaybePromise<number> {
     const state = this.#deps.table.get(ino);
     if (state !== undefined && data.length <= this.#opts.recordBytesMax) {
-      if (this.#try(state, offset, data, options, false) === undefined) return data.length;
+      if (this.#try(state, offset, data, options, NO_STANDING) === undefined) return data.length;
     }
     return this.#writeSlowly(ino, offset, data, options);
   }
@@ -98,7 +108,7 @@ export class WritePath {
     offset: number,
     data: Uint8Array,
     options: WriteOptions,
-    inTurn: boolean,
+    { inTurn, allocated }: Standing,
   ): Obstacle | undefined {
     if (this.#refuse !== undefined) throw this.#refuse;
     if (state.changing > 0 || state.unsure) return 'changing';
@@ -111,7 +121,8 @@ export class WritePath {
     if (this.#waiting > 0 && !inTurn) return 'queue';
     if (this.#deps.totals.pieces >= this.#opts.dirtyExtentsMax) return 'extents';
     const { reservation } = this.#deps;
-    if (reservation.limited && !reservation.covers(state.overlay.unitsAddedBy(start, end))) return 'reservation';
+    if (!allocated && reservation.limited && !reservation.covers(state.overlay.unitsAddedBy(start, end)))
+      return 'reservation';
     const payload = end - start === data.length ? data : data.subarray(0, end - start);
     return this.#append(state, start, end, payload, options.killPriv);
   }
@@ -168,13 +179,15 @@ export class WritePath {
   async #writePart(ino: Ino, offset: number, data: Uint8Array, options: WriteOptions): Promise<number> {
     const { signal } = options;
     let release: (() => void) | undefined;
+    /** The range has its space already. */
+    let allocated = false;
     try {
       for (;;) {
         if (signal?.aborted === true) throw new FsError('EINTR');
         // Looked up anew after each wait: a state that was idle may have been forgotten.
         const state = this.#deps.table.get(ino) ?? (await this.#deps.table.load(ino, signal));
         if (this.#deps.table.get(ino) !== state) continue;
-        const obstacle = this.#try(state, offset, data, options, release !== undefined);
+        const obstacle = this.#try(state, offset, data, options, { inTurn: release !== undefined, allocated });
         switch (obstacle) {
           case undefined:
             return data.length;
@@ -185,10 +198,13 @@ export class WritePath {
           case 'queue':
             release = await this.#takeTurn(signal);
             break;
-          case 'reservation':
+          case 'reservation': {
             release ??= await this.#takeTurn(signal);
-            data = await this.#reserve(state, options.append ? state.size : offset, data, options);
+            const got = await this.#reserve(state, options.append ? state.size : offset, data, options);
+            if (got === 'allocated') allocated = true;
+            else data = got;
             break;
+          }
           case 'extents':
           case 'journal':
             release ??= await this.#takeTurn(signal);
@@ -219,18 +235,20 @@ export class WritePath {
 
   /**
    * Gets space from the server for the data, or as much of its beginning as there is room for, or ENOSPC. What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
-   * everything is committed. REQUIRES: the turn is held, so that nothing becomes dirty meanwhile.
+   * everything is committed. `allocated`: nothing has to be reserved, as the range has its space (fallocate(2), or an overwrite). REQUIRES: the turn is held, so that nothing becomes dirty meanwhile.
    */
   async #reserve(
-    { overlay }: InodeState,
+    state: InodeState,
     start: number,
     data: Uint8Array,
     { signal, fromPageCache }: WriteOptions,
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array | 'allocated'> {
     const { reservation, uploads, clock } = this.#deps;
+    const { overlay } = state;
     const grow = (): ReturnType<Reservation['grow']> =>
       interruptible(reservation.grow(overlay.unitsAddedBy(start, start + data.length)), signal);
     if ((await grow()) === 'enough') return data;
+    if (await this.#isAllocated(state, start, start + data.length, signal)) return 'allocated';
     await uploads.settle(signal);
     const deadline = clock.monotonicMs() + FREEING_MAX_MS;
     for (;;) {
@@ -245,6 +263,24 @@ export class WritePath {
     while (end > start && overlay.unitsAddedBy(start, end) > room) end -= ALLOCATION_UNIT_BYTES;
     if (end <= start) throw new FsError('ENOSPC', 'the filesystem is full');
     return data.subarray(0, end - start);
+  }
+
+  /** Whether committed extents cover all of [start, end); asked of the server, as it hardly ever matters. */
+  async #isAllocated(state: InodeState, start: number, end: number, signal: AbortSignal | undefined): Promise<boolean> {
+    const { metadata } = this.#deps;
+    const { blockSizeBytes } = metadata.fs;
+    const first = Math.floor(start / blockSizeBytes);
+    const count = Math.ceil(end / blockSizeBytes) - first;
+    const { blocks, nextBlock } = await metadata.readExtents(state.ino, first, count, signal);
+    if (nextBlock < first + count) return false;
+    let at = start;
+    for (const { block, extents } of blocks) {
+      for (const { offset, length } of extents) {
+        const from = block * blockSizeBytes + offset;
+        if (from <= at && from + length > at) at = from + length;
+      }
+    }
+    return at >= end;
   }
 
   async #waitForRoom(obstacle: 'extents' | 'journal', bytes: number, signal: AbortSignal | undefined): Promise<void> {

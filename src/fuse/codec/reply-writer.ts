@@ -21,7 +21,8 @@ const EIO = 5;
 export class ReplyWriter {
   readonly buffer: Buffer;
   readonly #view: DataView;
-  readonly #blksize: number;
+  /** `st_blksize` of what is told. */
+  readonly blksize: number;
   /** Bytes of the reply in {@link buffer}, header included. */
   length = HEADER;
   /** What follows the bytes in {@link buffer}. */
@@ -30,7 +31,7 @@ export class ReplyWriter {
   constructor(buffer: Buffer, blksize = DEFAULT_BLKSIZE) {
     this.buffer = buffer;
     this.#view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-    this.#blksize = blksize;
+    this.blksize = blksize;
   }
 
   /** Starts a reply with a body of `size` bytes, which the caller fills or has zeroed ({@link zero}). */
@@ -98,7 +99,7 @@ export class ReplyWriter {
     this.u32(at + ATTR.uid, attr.uid);
     this.u32(at + ATTR.gid, attr.gid);
     this.u32(at + ATTR.rdev, attr.rdev);
-    this.u32(at + ATTR.blksize, this.#blksize);
+    this.u32(at + ATTR.blksize, this.blksize);
     this.u32(at + ATTR.flags, 0);
   }
 

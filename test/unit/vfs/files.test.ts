@@ -2,7 +2,20 @@ import { describe, expect, test } from '@jest/globals';
 import { FsError } from '../../../src/common/fs-error.js';
 import { type Fh, type Ino, ROOT_INO } from '../../../src/model/ids.js';
 import { handleMode } from '../../../src/vfs/handle-table.js';
-import { O_APPEND, O_EXCL, O_EXEC, O_RDWR, O_TRUNC, O_WRONLY, type OpenReply } from '../../../src/vfs/requests.js';
+import {
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  FALLOC_FL_ZERO_RANGE,
+  O_APPEND,
+  O_EXCL,
+  O_EXEC,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  SEEK_DATA,
+  SEEK_HOLE,
+  type OpenReply,
+} from '../../../src/vfs/requests.js';
 import { change, TestVfs } from '../../helpers/vfs.js';
 
 const code = (value: string): object => ({ code: value });
@@ -182,5 +195,73 @@ describe('unlinked and open', () => {
     expect(Buffer.concat(await vfs.fs.read(vfs.by(), ino, fh, 0, 100)).toString()).toBe('Temporary');
     vfs.fs.release(ino, fh);
     await expect(attempt(() => vfs.fs.getattr(vfs.by(), ino))).rejects.toMatchObject(code('ESTALE'));
+  });
+});
+
+describe('ranges', () => {
+  const fallocate = (vfs: TestVfs, reply: OpenReply, mode: number, offset = 0, length = 5): Promise<void> =>
+    attempt(() => vfs.fs.fallocate(vfs.by(), { ino: reply.attr.ino, fh: reply.fh, offset, length, mode }));
+
+  test('fallocate knows its modes, and refuses the others and handles that may not write', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'hello, world');
+    const opened = await open(vfs, ino, O_RDWR);
+    await fallocate(vfs, opened, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+    expect(await vfs.content(ino)).toBe('\0\0\0\0\0, world');
+    await fallocate(vfs, opened, FALLOC_FL_ZERO_RANGE, 10, 4);
+    expect(await vfs.content(ino)).toBe('\0\0\0\0\0, wor\0\0\0\0');
+    await fallocate(vfs, opened, FALLOC_FL_KEEP_SIZE, 0, 100);
+    await fallocate(vfs, opened, 0, 0, 15);
+    expect((await vfs.content(ino)).length).toBe(15);
+    for (const mode of [FALLOC_FL_PUNCH_HOLE, 8, 32, 64]) {
+      await expect(fallocate(vfs, opened, mode)).rejects.toMatchObject(code('EOPNOTSUPP'));
+    }
+    await expect(fallocate(vfs, opened, 0, 0, 0)).rejects.toMatchObject(code('EINVAL'));
+    await expect(fallocate(vfs, opened, 0, 2 ** 50, 1)).rejects.toMatchObject(code('EFBIG'));
+    await expect(fallocate(vfs, await open(vfs, ino, 0), 0)).rejects.toMatchObject(code('EBADF'));
+  });
+
+  test('what changes content by others than root drops setuid, and the kernel is told', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'x', 0o4777);
+    const { fh } = await open(vfs, ino, O_RDWR);
+    await attempt(() => vfs.fs.fallocate(vfs.by(7), { ino, fh, offset: 0, length: 1, mode: 0 }));
+    expect((await attempt(() => vfs.fs.getattr(vfs.by(), ino))).mode & 0o7777).toBe(0o777);
+  });
+
+  test('copy_file_range needs a handle to read and one to write', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'hello');
+    const to = await vfs.file(ROOT_INO, 'b', '');
+    const [read, write] = [(await open(vfs, ino, 0)).fh, (await open(vfs, to.ino, O_WRONLY)).fh];
+    const request = {
+      source: ino,
+      sourceFh: read,
+      sourceOffset: 1,
+      ino: to.ino,
+      fh: write,
+      offset: 2,
+      length: 100,
+      flags: 0,
+    };
+    const copy = (more: object): Promise<number> =>
+      attempt(() => vfs.fs.copyFileRange(vfs.by(), { ...request, ...more }));
+    expect(await copy({})).toBe(4);
+    expect(await vfs.content(to.ino)).toBe('\0\0ello');
+    await expect(copy({ sourceFh: write })).rejects.toMatchObject(code('EBADF'));
+    await expect(copy({ fh: read })).rejects.toMatchObject(code('EBADF'));
+    await expect(copy({ flags: 1 })).rejects.toMatchObject(code('EINVAL'));
+    expect(await copy({ length: 0 })).toBe(0);
+  });
+
+  test('lseek: only data and holes', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'hello');
+    expect(await attempt(() => vfs.fs.lseek(vfs.by(), { ino, offset: 1, whence: SEEK_DATA }))).toBe(1);
+    expect(await attempt(() => vfs.fs.lseek(vfs.by(), { ino, offset: 1, whence: SEEK_HOLE }))).toBe(5);
+    const seek = (offset: number, whence: number): Promise<number> =>
+      attempt(() => vfs.fs.lseek(vfs.by(), { ino, offset, whence }));
+    await expect(seek(5, SEEK_HOLE)).rejects.toMatchObject(code('ENXIO'));
+    await expect(seek(0, 1)).rejects.toMatchObject(code('EINVAL'));
   });
 });
