@@ -58,6 +58,8 @@ export class MemoryMetadata implements Metadata {
   readonly #replies = new Map<string, Promise<unknown>>();
   readonly #shared: Shared;
   #nextOp = 1;
+  /** What this session holds of the capacity; others' reservations are not kept from it. */
+  #reservedBytes = 0;
 
   constructor(options: MemoryMetadataOptions = {}) {
     this.attrTimeoutSec = options.attrTimeoutSec ?? 1;
@@ -173,7 +175,9 @@ export class MemoryMetadata implements Metadata {
 
   commitExtents(ctx: OpContext, ino: Ino, spec: CommitSpec): Promise<InodeAttr> {
     return this.#mutate('commitExtents', ctx, () => {
+      const before = this.namespace.usedBytes;
       const attr = this.namespace.commit(this.sessionId, ino, spec);
+      this.#reservedBytes = Math.max(0, this.#reservedBytes - Math.max(0, this.namespace.usedBytes - before));
       const { capacityBytes } = this.fs;
       if (capacityBytes > 0 && this.namespace.usedBytes > capacityBytes) throw new FsError('ENOSPC');
       return attr;
@@ -186,7 +190,8 @@ export class MemoryMetadata implements Metadata {
 
   fallocate(ctx: OpContext, ino: Ino, spec: FallocateSpec): Promise<RangeResult> {
     return this.#mutate('fallocate', ctx, () => {
-      const room = this.fs.capacityBytes === 0 ? Infinity : this.fs.capacityBytes - this.namespace.usedBytes;
+      const free = this.fs.capacityBytes - this.namespace.usedBytes - this.#reservedBytes;
+      const room = this.fs.capacityBytes === 0 ? Infinity : free;
       if (spec.mode !== 'punch' && this.namespace.fallocateGrowth(ino, spec) > room) throw new FsError('ENOSPC');
       return this.namespace.fallocate(this.sessionId, ino, spec);
     });
@@ -234,7 +239,8 @@ export class MemoryMetadata implements Metadata {
   async reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant> {
     return this.#read('reserve', signal, () => {
       const free = this.fs.capacityBytes === 0 ? Infinity : this.fs.capacityBytes - this.namespace.usedBytes;
-      return { granted: free === Infinity ? free : Math.max(0, Math.min(bytes, free)), freeing: false };
+      this.#reservedBytes = Math.max(0, Math.min(bytes, free));
+      return { granted: free === Infinity ? free : this.#reservedBytes, freeing: false };
     });
   }
 

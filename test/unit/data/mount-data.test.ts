@@ -364,6 +364,32 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 4096)).equals(bytes(4096, 3))).toBe(true);
   });
 
+  test('what is allocated can be written on a full filesystem, and reserved space does not keep it from being allocated', async () => {
+    const CAPACITY = 64 * 4096;
+    await open({ fs: { capacityBytes: CAPACITY } });
+    const [ino, other] = [await h.create('f'), await h.create('g')];
+    const allocate = (mode: 'allocate' | 'punch', offset: number, length: number): Promise<void> =>
+      h.data.fallocate({ opId: h.metadata.clientOpId() }, ino, {
+        ...{ mode, offset, length, keepSize: true, killPriv: false },
+      });
+    await h.write(other, 0, bytes(4096, 1));
+    await expect(allocate('allocate', 0, CAPACITY)).rejects.toMatchObject({ code: 'ENOSPC' });
+    await allocate('allocate', 0, CAPACITY - 4096);
+    await expect(h.write(other, 4096, bytes(1, 1))).rejects.toMatchObject({ code: 'ENOSPC' });
+    const data = bytes(CAPACITY - 4096, 2);
+    for (let at = 0; at < data.length; at += 10_000) {
+      expect(await h.write(ino, at, data.subarray(at, at + 10_000))).toBe(Math.min(10_000, data.length - at));
+    }
+    await h.write(other, 0, bytes(4096, 3));
+    await h.data.drain();
+    expect((await h.read(ino, 0, data.length)).equals(data)).toBe(true);
+    expect(h.namespace.usedBytes).toBe(CAPACITY);
+    await allocate('punch', 0, 4096);
+    await h.write(other, 4096, bytes(4096, 4));
+    await h.data.drain();
+    expect(h.namespace.usedBytes).toBe(CAPACITY);
+  });
+
   describe('a filesystem takes as many bytes as its capacity, and says ENOSPC at the write', () => {
     const CAPACITY = 256 * 4096;
 
