@@ -67,7 +67,7 @@ export async function openMetadata(
     readOnly: config.readOnly,
   };
   const { sessionId, ttlMs } = await openSession(fs.metaserver, fs.id, identity, signal);
-  deps.closing.use({ close: () => closeSession(fs.metaserver, fs.id, sessionId) });
+  deps.closing.use({ close: () => closeSession(fs.metaserver, fs.id, sessionId) }, 'session registration');
   const session = new MetaserverSession(
     { clock: deps.clock, log: deps.logger.child('meta'), metrics: deps.metrics },
     { address: fs.metaserver, fsId: fs.id, sessionId, incarnation: 1, ttlMs, opDeadlineMs: OP_DEADLINE_MS },
@@ -79,7 +79,7 @@ export async function openMetadata(
     log: deps.logger.child('meta'),
     allocateRange: (count, abort) => mds.allocateChunkIds(fs.id, sessionId, count, abort),
   });
-  deps.closing.use({ close: async () => chunkIds.close() });
+  deps.closing.use({ close: async () => chunkIds.close() }, 'chunk ids');
   const meta = new MetadataClient(
     { session, chunkIds, clock: deps.clock, metrics: deps.metrics },
     {

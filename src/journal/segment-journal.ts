@@ -307,7 +307,8 @@ export class SegmentJournal implements Journal {
     clearTimeout(this.#diskFull);
     this.#waiters.rejectAll(new JournalError('closed', 'the journal is closed'));
     try {
-      if (this.#failure === undefined) await this.sync();
+      // Nobody needs what is released: its pages need not be written.
+      if (this.#failure === undefined && this.usedBytes > 0) await this.sync();
       await this.#syncing;
       // an empty journal leaves its numbers, and nothing to replay
       if (this.#failure === undefined && this.#active.live === 0)

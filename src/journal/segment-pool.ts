@@ -130,9 +130,9 @@ export class SegmentPool {
         for (let at = 0; at < this.#opts.segmentBytes && !this.#closed; at += zeros.length) {
           await this.#fs.writeLater(file.fd, zeros.subarray(0, this.#opts.segmentBytes - at), at);
         }
-        await this.#fs.sync(file.fd);
+        if (!this.#closed) await this.#fs.sync(file.fd);
       }
-      await this.#fs.syncDir(this.#opts.dir);
+      if (!this.#closed) await this.#fs.syncDir(this.#opts.dir);
     } catch (error) {
       this.#discard(file);
       throw error;

@@ -173,7 +173,7 @@ export class WorkerTransfer implements ChunkTransfer {
     const threads = this.#threads.filter((thread) => thread !== undefined);
     for (const { worker } of threads) worker.postMessage({ kind: 'close' } satisfies ToWorker);
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#opts.closeMaxMs ?? 15_000)));
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, this.#opts.closeMaxMs ?? 5000)));
     await Promise.race([Promise.all(threads.map(({ exited }) => exited)), late]);
     clearTimeout(timer);
     await Promise.all(threads.map(({ worker }) => worker.terminate()));

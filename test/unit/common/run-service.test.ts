@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, test } from '@jest/globals';
+import { systemClock } from '../../../src/common/clock.js';
 import { CloseStack } from '../../../src/common/close-stack.js';
+import { silentLogger } from '../../../src/common/logger.js';
 import { runService, type ServiceProcess } from '../../../src/common/run-service.js';
 
 class FakeProcess extends EventEmitter implements ServiceProcess {
@@ -79,4 +81,20 @@ test('a close stack closes all in reverse and throws the first error', async () 
   await expect(stack.close()).rejects.toThrow('3');
   await expect(stack.close()).rejects.toThrow('3');
   expect(closed).toEqual([3, 2, 1]);
+});
+
+test('a close stack with a limit leaves behind what is late, and closes the rest', async () => {
+  const late: unknown[] = [];
+  const logger = { ...silentLogger, warn: (_text: string, fields?: object) => void late.push(fields) };
+  const stack = new CloseStack({ clock: systemClock, logger, totalMs: 50 });
+  const closed: string[] = [];
+  const part = (name: string) => ({ close: async () => void closed.push(name) });
+  const never = { close: () => new Promise<void>(() => undefined) };
+  stack.use(part('a'), 'a');
+  stack.use(never, 'stuck');
+  stack.use(never, 'stuck too');
+  stack.use(part('b'), 'b');
+  await stack.close();
+  expect(closed).toEqual(['b', 'a']);
+  expect(late).toMatchObject([{ part: 'stuck too' }, { part: 'stuck' }]);
 });

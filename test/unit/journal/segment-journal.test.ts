@@ -253,6 +253,17 @@ describe('failures', () => {
     expect(journal.read(ref, 0, 1).toString()).toBe('x');
   });
 
+  test('close does not wait for the disk when nothing is needed any more', async () => {
+    let hangs = false;
+    const sync = (fd: number): Promise<void> => (hangs ? new Promise<void>(() => undefined) : nodeJournalFs.sync(fd));
+    const journal = await open({}, { ...nodeJournalFs, sync });
+    const ref = journal.append(1, none, Buffer.from('x'));
+    await journal.sync();
+    hangs = true;
+    journal.release(ref);
+    await journal.close();
+  });
+
   test('a full disk fails the append and nothing else', async () => {
     let full = false;
     const journal = await open(
