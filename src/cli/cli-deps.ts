@@ -1,3 +1,4 @@
+import type { MountStatus } from '../client/launch/control-protocol.js';
 import type { HostPort } from '../config/host-port.js';
 import type { MountConfig } from '../config/mount-config.js';
 import type { MdsConfig, MetaserverConfig, StandaloneConfig } from '../config/server-options.js';
@@ -32,6 +33,8 @@ export interface CliDeps {
   /** Resolves with 0 when the mount answers (in the foreground: when it has ended); throws MountError. */
   launchMount(config: MountConfig, options: LaunchOptions): Promise<void>;
   unmount(mountpoint: string, options: UnmountOptions): Promise<void>;
+  /** Asks the daemon of a mount; undefined when none answers. */
+  mountStatus(mountpoint: string): Promise<MountStatus | undefined>;
   /** mount(8) for a remount; resolves with its exit code. */
   remount(mountpoint: string, options: string): Promise<number>;
   /** Run the role until it is told to end; resolve with the exit code. */

@@ -37,10 +37,12 @@ export function nodeDeps(roles: Roles): CliDeps {
       return new MdsClient({ clock: systemClock }, { addresses: addresses.map(formatHostPort) });
     },
     probeStorage: async (storage, credentialsFile) => {
-      const [{ openObjectStore }, { probeStore }] = await Promise.all([
+      const [{ openObjectStore }, { probeStore }, { checkCredentialsFile }] = await Promise.all([
         import('../object/open-object-store.js'),
         import('../object/probe.js'),
+        import('../object/check-credentials-file.js'),
       ]);
+      await checkCredentialsFile(credentialsFile);
       const store = openObjectStore(
         storage,
         { logger: silentLogger, metrics: noMetrics },
@@ -61,6 +63,10 @@ export function nodeDeps(roles: Roles): CliDeps {
       const progress = (message: string): void => void process.stderr.write(`${message}\n`);
       const { warning } = await unmount({ mountpoint, lazy, drainTimeoutMs: timeoutMs, progress });
       if (warning !== undefined) progress(`warning: ${warning}`);
+    },
+    mountStatus: async (mountpoint) => {
+      const { mountStatus } = await import('../client/launch/unmount.js');
+      return mountStatus(mountpoint);
     },
     remount: async (mountpoint, options) => {
       const env = { ...process.env, PATH: process.env['PATH'] ?? DEFAULT_PATH };

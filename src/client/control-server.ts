@@ -5,6 +5,7 @@ import type { Closable } from '../common/closable.js';
 import { errorMessage, nodeErrorCode } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import { makeDirectories } from '../common/make-directories.js';
+import { findMount, readMountInfo } from '../fuse/mount/mountinfo.js';
 import { askSupervisor, NoDaemonError } from './launch/control-client.js';
 import {
   CONTROL_LINE_MAX,
@@ -18,7 +19,7 @@ import { MountError } from './launch/mount-error.js';
 
 export interface ControlServerDeps {
   readonly logger: Logger;
-  status(): MountStatus;
+  status(): Promise<MountStatus>;
   /** Unmounts; reports how it goes on, and resolves with the result. */
   umount(order: UmountOrder, progress: (message: string) => void): Promise<Extract<ControlReply, { type: 'result' }>>;
 }
@@ -75,8 +76,7 @@ export class ControlServer implements Closable {
   async #refuseLiveOwner(): Promise<void> {
     try {
       const reply = await askSupervisor(this.#path, { op: 'status' }, { silenceMs: PROBE_TIMEOUT_MS });
-      const pid = reply.type === 'status' ? ` (pid ${reply.status.supervisorPid})` : '';
-      throw new MountError(32, `already mounted: another daemon serves this mountpoint${pid}`);
+      throw new MountError(32, await alreadyServed(reply));
     } catch (error) {
       if (!(error instanceof NoDaemonError)) throw error;
     }
@@ -130,11 +130,23 @@ export class ControlServer implements Closable {
     const request = parseRequest(line);
     switch (request.op) {
       case 'status':
-        return { type: 'status', status: this.#deps.status() };
+        return { type: 'status', status: await this.#deps.status() };
       case 'umount':
         return this.#deps.umount(request, (message) => send({ type: 'progress', message }));
     }
   }
+}
+
+/** Who answers on the socket has a mount there, or had one: that it is gone from the table says that it was detached with files open. */
+async function alreadyServed(reply: ControlReply): Promise<string> {
+  if (reply.type !== 'status') return 'already mounted: another daemon serves this mountpoint';
+  const { mountpoint, supervisorPid, state } = reply.status;
+  if (state === 'starting')
+    return `already being mounted: another daemon (pid ${supervisorPid}) is about to serve this mountpoint`;
+  if (findMount(await readMountInfo(), mountpoint) === undefined) {
+    return `the mount that was at ${mountpoint} before is detached, and its daemon (pid ${supervisorPid}) waits until the files that are open there are closed`;
+  }
+  return `already mounted: another daemon (pid ${supervisorPid}) serves this mountpoint`;
 }
 
 function parseRequest(line: string): ControlRequest {

@@ -1,3 +1,4 @@
+import type { DataStatus } from '../data/data-status.js';
 import type { MountConfig } from '../config/mount-config.js';
 import type { MountExitCode } from './launch/mount-error.js';
 
@@ -30,6 +31,10 @@ export type WorkerOrder =
   | { readonly type: 'serve' }
   /** Upload what the journal holds while going on serving; answered by `drained`. */
   | { readonly type: 'drain'; readonly timeoutMs: number }
+  /** The unmount comes now: its end waits so long for uploads; undefined = as the mount was told. */
+  | { readonly type: 'limit-last-drain'; readonly timeoutMs: number | undefined }
+  /** Answered by `status`. */
+  | { readonly type: 'status' }
   /** There will be no mount: close everything. */
   | { readonly type: 'stop' };
 
@@ -38,6 +43,7 @@ export type WorkerReport =
   | { readonly type: 'prepared' }
   | { readonly type: 'serving' }
   | { readonly type: 'drained'; readonly error: string | undefined }
+  | { readonly type: 'status'; readonly data: DataStatus | undefined }
   /** The kernel has let go; the worker is about to exit. `error` = what could not be uploaded and stays in the journal. */
   | { readonly type: 'ended'; readonly reason: string; readonly error: string | undefined }
   | Failure;

@@ -1,6 +1,7 @@
 import type { Logger } from '../common/logger.js';
 import { noMetrics } from '../common/metrics.js';
 import type { StorageSpec } from '../model/filesystem.js';
+import { checkCredentialsFile } from '../object/check-credentials-file.js';
 import { isObjectError, ObjectError } from '../object/object-error.js';
 import { openObjectStore } from '../object/open-object-store.js';
 import { probeStore } from '../object/probe.js';
@@ -19,6 +20,7 @@ export async function probeStorage(
   logger: Logger,
   signal: AbortSignal,
 ): Promise<void> {
+  await checkCredentials(opts.credentialsFile);
   const store = openObjectStore(
     storage,
     { logger, metrics: noMetrics },
@@ -35,5 +37,13 @@ export async function probeStorage(
     throw new MountError(32, `the object store ${store.properties.name} cannot be used: ${message}`, { cause: error });
   } finally {
     await store.close();
+  }
+}
+
+async function checkCredentials(path: string | undefined): Promise<void> {
+  try {
+    await checkCredentialsFile(path);
+  } catch (error) {
+    throw new MountError(32, ObjectError.from(error, 'credentials').message, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import { unmountFuse } from '../fuse/mount/unmount-fuse.js';
 import { errorMessage } from '../common/fs-error.js';
+import type { DataStatus } from '../data/data-status.js';
 import type { MountConfig } from '../config/mount-config.js';
 import { Observability } from '../observability/observability.js';
 import type { WorkerOrder, WorkerReport } from './messages.js';
@@ -44,6 +45,12 @@ class WorkerProgram {
       case 'drain':
         report({ type: 'drained', error: await this.#worker?.drain(order.timeoutMs) });
         return;
+      case 'limit-last-drain':
+        this.#worker?.limitLastDrain(order.timeoutMs);
+        return;
+      case 'status':
+        report({ type: 'status', data: await this.#status() });
+        return;
       case 'stop':
         return this.#stop();
     }
@@ -65,6 +72,15 @@ class WorkerProgram {
     await unmountFuse(this.#config.mountpoint, { lazy: true, timeoutMs: UNMOUNT_TIMEOUT_MS, ...method }).catch(
       (cause: unknown) => logger?.error('cannot unmount', { error: cause }),
     );
+  }
+
+  async #status(): Promise<DataStatus | undefined> {
+    try {
+      return await this.#worker?.status();
+    } catch (error) {
+      this.#observability?.logger.warn('the status cannot be told', { error: errorMessage(error) });
+      return undefined;
+    }
   }
 
   async #start(config: MountConfig): Promise<void> {

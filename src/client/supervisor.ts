@@ -3,6 +3,7 @@ import type { Clock } from '../common/clock.js';
 import { errorMessage } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { MountConfig } from '../config/mount-config.js';
+import type { DataStatus } from '../data/data-status.js';
 import { openFuseDevice } from '../fuse/device/open-fuse-device.js';
 import { MountError as FuseMountError } from '../fuse/mount/mount-error.js';
 import { mountFuse, mountWithFusermount } from '../fuse/mount/mount-fuse.js';
@@ -47,9 +48,13 @@ type Result = Extract<ControlReply, { type: 'result' }>;
 
 const UNMOUNT_TIMEOUT_MS = 20_000;
 const PROGRESS_MS = 5000;
-/** Beyond the drain time-out, for closing connections and files. */
+/** Beyond the time for uploads, for closing connections and files. */
 const WORKER_EXIT_MARGIN_MS = 15_000;
+/** From the worker's last word to its end. */
+const EXIT_MAX_MS = 5000;
 const READ_AHEAD_BYTES = 1 << 20;
+/** Less than those wait who ask the supervisor. */
+const STATUS_TIMEOUT_MS = 1500;
 const UNDO_MS = 3000;
 
 /**
@@ -150,6 +155,11 @@ export class Supervisor {
     worker.on('report', (report) => {
       if (report.type !== 'ended') return;
       this.#leftBehind = report.error;
+      // A thread of the worker that is blocked in the kernel gets free when nobody holds the connection any more.
+      this.#closeFuse();
+      void exitsWithin(worker, EXIT_MAX_MS).then((exited) => {
+        if (!exited) worker.kill('SIGKILL');
+      });
       if (this.#state === 'serving' || this.#state === 'draining') this.#state = 'ending';
     });
     worker.send({ type: 'prepare', config: this.#opts.config });
@@ -163,6 +173,8 @@ export class Supervisor {
     const worker = this.#worker;
     if (worker === undefined || this.#state === 'starting') return refusal('the mount is not up yet');
     const drainTimeoutMs = order.drainTimeoutMs ?? config.drainTimeoutMs;
+    const drainUntilMs = this.#deps.clock.monotonicMs() + drainTimeoutMs;
+    const drainLeftMs = (): number => Math.max(0, drainUntilMs - this.#deps.clock.monotonicMs());
     let warning: string | undefined;
     if (this.#state === 'serving' && drainTimeoutMs > 0) {
       this.#state = 'draining';
@@ -171,11 +183,13 @@ export class Supervisor {
     }
     if (this.#state === 'serving') {
       this.#state = 'unmounting';
+      worker.send({ type: 'limit-last-drain', timeoutMs: drainLeftMs() });
       try {
         await this.#detach(order.lazy);
         this.#state = 'ending';
       } catch (error) {
         this.#state = 'serving';
+        worker.send({ type: 'limit-last-drain', timeoutMs: undefined });
         const hint = error instanceof FuseMountError && error.code === 'busy' ? ': files are open there' : '';
         return refusal(`${errorMessage(error)}${hint}`);
       }
@@ -184,7 +198,7 @@ export class Supervisor {
     if (order.lazy && !(await exitsWithin(worker, PROGRESS_MS))) {
       return { type: 'result', unmounted: true, message: 'detached; files that are open go on until they are closed' };
     }
-    const exited = await this.#awaitWorker(worker, drainTimeoutMs + WORKER_EXIT_MARGIN_MS, progress);
+    const exited = await this.#awaitWorker(worker, drainLeftMs() + WORKER_EXIT_MARGIN_MS, progress);
     if (!exited) worker.kill('SIGKILL');
     return { type: 'result', unmounted: true, message: this.#leftBehind ?? (exited ? undefined : warning) };
   }
@@ -273,8 +287,9 @@ export class Supervisor {
     this.#fuseFd = undefined;
   }
 
-  #status(): MountStatus {
+  async #status(): Promise<MountStatus> {
     const { config } = this.#opts;
+    const data = await this.#dataStatus();
     return {
       version: CONTROL_VERSION,
       source: config.source.text,
@@ -284,7 +299,20 @@ export class Supervisor {
       supervisorPid: process.pid,
       workerPid: this.#worker?.pid,
       startedMs: this.#startedMs,
+      data,
     };
+  }
+
+  /** Undefined when the worker does not answer in time: it may be starting, ending or stuck. */
+  async #dataStatus(): Promise<DataStatus | undefined> {
+    const worker = this.#worker;
+    if (worker?.alive !== true || this.#state === 'starting') return undefined;
+    const answer = worker.next(['status'], AbortSignal.timeout(STATUS_TIMEOUT_MS));
+    worker.send({ type: 'status' });
+    return answer.then(
+      ({ data }) => data,
+      () => undefined,
+    );
   }
 }
 

@@ -4,8 +4,8 @@ import { CloseStack } from '../common/close-stack.js';
 import { errorMessage } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import type { MountConfig } from '../config/mount-config.js';
-import type { MountData } from '../data/mount-data.js';
-import { openFileData } from '../data/open-file-data.js';
+import type { DataStatus } from '../data/data-status.js';
+import { openFileData, type OpenedFileData } from '../data/open-file-data.js';
 import { SessionDir } from '../data/recovery/session-dir.js';
 import { createDevice } from '../fuse/device/create-device.js';
 import { loadNativeAddon } from '../fuse/device/native-addon.js';
@@ -33,6 +33,9 @@ const REMOTE_CACHE_SIZE_BYTES = 10 * 1024 ** 3;
 /** Uploads at once: a bucket has latency to hide, a disk is kept busy by few. */
 const UPLOADS = { s3: 8, file: 4 } as const;
 
+/** The process ends afterwards, and what is acknowledged is in the journal's files whether they are closed or not. Less than the supervisor waits. */
+const CLOSE_MAX_MS = 10_000;
+
 /** How a mount ended: what the kernel connection said, and what is left in the journal, in words. */
 export interface WorkerEnd {
   readonly reason: string;
@@ -49,15 +52,18 @@ export class Worker {
   readonly #observability: Observability;
   readonly #logger: Logger;
   // Mutable state
-  readonly #closing = new CloseStack();
-  #data: MountData | undefined;
+  readonly #closing: CloseStack;
+  #opened: OpenedFileData | undefined;
   #connection: KernelConnection | undefined;
   #state = 'preparing';
+  /** How long the end may still wait for uploads, when whoever unmounts has said so. */
+  #lastDrainMs: number | undefined;
 
   constructor(deps: { readonly observability: Observability }, config: MountConfig) {
     this.#config = config;
     this.#observability = deps.observability;
     this.#logger = deps.observability.logger;
+    this.#closing = new CloseStack({ clock: systemClock, logger: this.#logger, totalMs: CLOSE_MAX_MS });
   }
 
   /** Opens everything but the kernel connection. On failure what was opened is closed again. */
@@ -79,7 +85,7 @@ export class Worker {
 
   /** Uploads what the journal holds, while going on serving. Returns what could not be uploaded, in words. */
   async drain(timeoutMs: number): Promise<string | undefined> {
-    const data = this.#data;
+    const data = this.#opened?.data;
     if (data === undefined) return undefined;
     try {
       await data.drain(AbortSignal.timeout(timeoutMs));
@@ -92,11 +98,21 @@ export class Worker {
     }
   }
 
+  /** Whoever unmounts has waited for uploads already: the end waits for so long only; undefined = as the mount was told. */
+  limitLastDrain(timeoutMs: number | undefined): void {
+    this.#lastDrainMs = timeoutMs;
+  }
+
+  /** Undefined before there is any data path. */
+  async status(): Promise<DataStatus | undefined> {
+    return this.#opened?.status();
+  }
+
   /** Resolves when the kernel has let go and what was left is uploaded or given up; then everything is closed. */
   async ended(): Promise<WorkerEnd> {
     const reason = await this.#connection!.ended;
     this.#state = 'ending';
-    const error = await this.drain(this.#config.drainTimeoutMs);
+    const error = await this.drain(this.#lastDrainMs ?? this.#config.drainTimeoutMs);
     if (error !== undefined) this.#logger.error('not everything is uploaded', { error });
     await this.close();
     return { reason, error };
@@ -114,7 +130,7 @@ export class Worker {
     const clock = systemClock;
     if (config.driver === 'fuse-native') refuseUnsupported(config);
     await this.#observability.serve(config.metrics, () => ({ ok: this.#state === 'serving', detail: this.#state }));
-    closing.use(await DirLock.acquire(config.cacheDir));
+    closing.use(await DirLock.acquire(config.cacheDir), 'lock');
 
     const deps = { clock, logger, metrics, closing };
     const found = await findFilesystem(config, deps, signal);
@@ -124,8 +140,8 @@ export class Worker {
       probeStorage(found.fs.storage, probing, logger, signal),
     ]);
     const rootIno = await resolveRoot(meta, config, signal);
-    const data = await this.#openData(meta);
-    this.#data = data;
+    this.#opened = await this.#openData(meta);
+    const { data } = this.#opened;
     const driverCache = new KernelAttrCache();
 
     const squash = { who: config.squash, uid: config.squashUid, gid: config.squashGid };
@@ -150,7 +166,7 @@ export class Worker {
     });
   }
 
-  async #openData(metadata: Metadata): Promise<MountData> {
+  async #openData(metadata: Metadata): Promise<OpenedFileData> {
     const config = this.#config;
     const { logger, metrics } = this.#observability;
     const { kind } = metadata.fs.storage;
@@ -176,9 +192,9 @@ export class Worker {
         adopt: !config.readOnly,
       },
     );
-    this.#closing.use(opened);
+    this.#closing.use(opened, 'data');
     for (const report of opened.adopted) logger.info('took over the journal of an ended mount', { ...report });
-    return opened.data;
+    return opened;
   }
 
   /**

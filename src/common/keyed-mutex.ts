@@ -5,6 +5,12 @@
 export class KeyedMutex<K> {
   /** INVARIANT: a key is present while its lock is held; its value holds the waiters, oldest first. */
   readonly #waiters = new Map<K, (() => void)[]>();
+  #waiting = 0;
+
+  /** How many wait for a key that is locked. */
+  get waiting(): number {
+    return this.#waiting;
+  }
 
   /** How many keys are locked now. */
   get size(): number {
@@ -27,7 +33,10 @@ export class KeyedMutex<K> {
   async acquire(key: K): Promise<() => void> {
     const queue = this.#waiters.get(key);
     if (queue === undefined) this.#waiters.set(key, []);
-    else await new Promise<void>((resolve) => queue.push(resolve));
+    else {
+      this.#waiting++;
+      await new Promise<void>((resolve) => queue.push(resolve));
+    }
     return this.#releaser(key);
   }
 
@@ -47,8 +56,12 @@ export class KeyedMutex<K> {
       if (released) return;
       released = true;
       const next = this.#waiters.get(key)?.shift();
-      if (next === undefined) this.#waiters.delete(key);
-      else next();
+      if (next === undefined) {
+        this.#waiters.delete(key);
+      } else {
+        this.#waiting--;
+        next();
+      }
     };
   }
 }

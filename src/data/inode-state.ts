@@ -6,6 +6,9 @@ import { ReadAheadState } from './read/read-ahead-state.js';
 import type { Batch } from './upload/batch.js';
 import { DirtyOverlay, type OverlaySink } from './write/dirty-overlay.js';
 
+/** Batches in one commit. */
+export const COMMIT_BATCHES_MAX = 16;
+
 export interface InodeStateDeps {
   readonly sink: OverlaySink;
   readonly budget: ExtentBudget;
@@ -51,6 +54,8 @@ export class InodeState {
   batches: Batch[] = [];
   /** A commit loop is running. */
   committing = false;
+  /** Most batches in the next commit: one that replaces too many extents is sent in parts. */
+  commitBatchesMax = COMMIT_BATCHES_MAX;
   /** Commits that failed one after the other. */
   commitFailures = 0;
   /** Monotonic time of the oldest write that no upload carries. */

@@ -12,6 +12,7 @@ import type { InodeAttr } from '../model/inode.js';
 import type { BlockCache } from './block-cache/block-cache.js';
 import { fsErrorOf } from './data-error.js';
 import { Compactor } from './compact/compactor.js';
+import type { DataStatus } from './data-status.js';
 import type { FileData, WriteOptions } from './file-data.js';
 import type { InodeState } from './inode-state.js';
 import { InodeTable } from './inode-table.js';
@@ -25,6 +26,7 @@ import { Seeker, type SeekTarget } from './read/seeker.js';
 import { adoptWrites, type AdoptedWrite } from './recovery/adopt-writes.js';
 import type { ChunkTransfer } from './transfer/chunk-transfer.js';
 import { Committer } from './upload/committer.js';
+import { FailureLog } from './upload/failure-log.js';
 import { Uploader } from './upload/uploader.js';
 import { AttrChanger } from './write/attr-changer.js';
 import { overlayAttr } from './write/attr-overlay.js';
@@ -67,6 +69,7 @@ export class MountData implements FileData {
   readonly #ledger: JournalLedger;
   readonly #table: InodeTable;
   readonly #reservation: Reservation;
+  readonly #failures: FailureLog;
   readonly #committer: Committer;
   readonly #uploader: Uploader;
   readonly #writes: WritePath;
@@ -108,8 +111,10 @@ export class MountData implements FileData {
       { aheadBytes: Math.min(opts.reserveAheadBytes, Math.floor(metadata.fs.capacityBytes / AHEAD_SHARE)) },
     );
     const reservation = this.#reservation;
+    this.#failures = new FailureLog({ clock });
+    const failures = this.#failures;
     this.#committer = new Committer({
-      ...{ table, ledger, journal, metadata, reservation, clock, settled },
+      ...{ table, ledger, journal, metadata, reservation, failures, clock, settled },
       logger: logger.child('commit'),
       syncIntents: opts.writeback,
       uploadAgain: (state, batches) => this.#uploader.again(state, batches),
@@ -125,6 +130,7 @@ export class MountData implements FileData {
         sink,
         clock,
         committer: this.#committer,
+        failures,
         logger: logger.child('upload'),
       },
       { ...opts, chunkBytes: blockSize },
@@ -292,6 +298,14 @@ export class MountData implements FileData {
     return this.#totals.bytes;
   }
 
+  status(): Omit<DataStatus, 'leftJournals'> {
+    return {
+      dirtyBytes: this.#totals.bytes,
+      failing: this.#failures.summary,
+      sessionLost: this.#committer.lost === undefined ? undefined : errorMessage(this.#committer.lost),
+    };
+  }
+
   /** Rewrites one block of a file as one chunk; false when there was nothing to gain or somebody changed it meanwhile. */
   compactBlock(ino: Ino, block: number): Promise<boolean> {
     return this.#compactor.compactBlock(ino, block);
@@ -370,6 +384,7 @@ export class MountData implements FileData {
     gauge('data_dirty_extents', 'Runs of dirty bytes in memory', () => this.#totals.pieces);
     gauge('data_inodes', 'Inodes that the data path knows', () => this.#table.size);
     gauge('data_writers_waiting', 'Writes that wait for room', () => this.#writes.waiting);
+    gauge('data_inode_locks_waiting', 'Commits and changes of attributes that wait for another of the same inode', () => this.#table.lock.waiting);
     gauge('data_reserved_bytes', 'Space reserved at the server', () => this.#reservation.reservedBytes);
     gauge('data_uploads_active', 'Uploads under way', () => this.#uploader.active);
     gauge('data_uploads_queued', 'Uploads that wait for a slot', () => this.#uploader.queued);
@@ -382,10 +397,6 @@ export class MountData implements FileData {
     gauge('data_memory_cache_bytes', 'Chunk payload in memory', () => this.#chunks.bytes);
     gauge('data_fetching_bytes', 'Chunk payload being fetched', () => this.#chunks.fetchingBytes);
     gauge('data_extents_cached', 'Committed extents in memory', () => budget.extents);
-    gauge('data_failed_inodes', 'Inodes with dirty data whose last upload failed', () => {
-      let failed = 0;
-      for (const state of this.#table.values()) if (state.error !== undefined && state.dirty) failed++;
-      return failed;
-    });
+    gauge('data_failed_inodes', 'Inodes with dirty data whose last upload failed', () => this.#failures.size);
   }
 }

@@ -10,6 +10,7 @@ import type { Metadata } from '../meta/metadata.js';
 import type { ReadCached } from '../object/file-store.js';
 import type { OpenObjectStoreOptions } from '../object/open-object-store.js';
 import { BlockCache } from './block-cache/block-cache.js';
+import { JOURNALS_LISTED_MAX, type DataStatus } from './data-status.js';
 import { MountData } from './mount-data.js';
 import {
   DATA_LIMITS,
@@ -57,6 +58,7 @@ export interface OpenedFileData {
   readonly data: MountData;
   /** What was taken over from ended sessions. */
   readonly adopted: readonly AdoptionReport[];
+  readonly status: () => Promise<DataStatus>;
   readonly close: () => Promise<void>;
 }
 
@@ -124,7 +126,12 @@ export async function openFileData(deps: OpenFileDataDeps, opts: OpenFileDataOpt
       { capacityBytes: size.capacityBytes - size.segmentBytes, sessionEndMs: opts.sessionEndMs ?? 60_000 },
     );
     const adopted = opts.adopt === false ? [] : await adoptAll(adopter, base, dir, logger);
-    return { data, adopted, close };
+    const open = data;
+    const status = async (): Promise<DataStatus> => {
+      const left = await SessionDir.leftBehind(base, metadata.sessionId);
+      return { ...open.status(), leftJournals: { count: left.length, paths: left.slice(0, JOURNALS_LISTED_MAX) } };
+    };
+    return { data, adopted, status, close };
   } catch (error) {
     await close().catch((second: unknown) => logger.warn('close after a failed open', { error: errorMessage(second) }));
     throw error;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import type { DataStatus } from '../../data/data-status.js';
 
 /* The control socket of a mount: JSON lines, one request per connection, any number of progress lines, one result. */
 
@@ -34,6 +35,8 @@ export interface MountStatus {
   readonly supervisorPid: number;
   readonly workerPid: number | undefined;
   readonly startedMs: number;
+  /** Undefined when the worker does not answer. */
+  readonly data: DataStatus | undefined;
 }
 
 /** Where control sockets are: `$CURVEFS_RUN_DIR`, else by user. */

@@ -45,6 +45,13 @@ export class SessionDir {
     return sessions.sort((a, b) => a - b).map((session) => new SessionDir(base, session as SessionId));
   }
 
+  /** Paths of journals beside a session's own: those that were refused, and those that nobody has taken over. */
+  static async leftBehind(base: string, own: SessionId): Promise<string[]> {
+    const waiting = (await SessionDir.list(base)).filter(({ session }) => session !== own);
+    const refused = await SessionDir.list(path.join(base, REFUSED_DIR));
+    return [...refused, ...waiting].map((dir) => dir.path);
+  }
+
   /** Marks the directory as this boot's and this session's. */
   async begin(bootId: string, writeback: boolean): Promise<void> {
     const content: SessionFile = { version: VERSION, bootId, writeback };

@@ -8,12 +8,13 @@ import type { Metadata, OpId } from '../../meta/metadata.js';
 import type { InodeAttr } from '../../model/inode.js';
 import type { CommitSpec } from '../../model/operation.js';
 import { fsErrorOf } from '../data-error.js';
-import type { InodeState } from '../inode-state.js';
+import { COMMIT_BATCHES_MAX, type InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
 import type { JournalLedger } from '../write/journal-ledger.js';
 import { COMMITTED_KIND, COMMIT_STEP, encodeCommitted, encodeIntent, INTENT_KIND } from '../write/record-codec.js';
 import type { Reservation } from '../write/reservation.js';
 import type { Batch } from './batch.js';
+import type { FailureLog } from './failure-log.js';
 import { planCommit, type CommitPlan } from './lay-out.js';
 
 export interface CommitterDeps {
@@ -26,6 +27,7 @@ export interface CommitterDeps {
   readonly logger: Logger;
   /** The journal is what fsync rests on (write-back): an intent is on disk before its commit is sent. */
   readonly syncIntents: boolean;
+  readonly failures: FailureLog;
   readonly settled: (state: InodeState) => void;
   /** The server will never take the chunks of these batches: they are to be put under fresh ids. */
   readonly uploadAgain: (state: InodeState, batches: readonly Batch[]) => void;
@@ -35,8 +37,6 @@ export interface CommitterDeps {
 
 const BACKOFF = { firstMs: 100, maxMs: 10_000 };
 const CLOSE_MAX_MS = 5000;
-/** Batches in one commit. */
-const BATCHES_MAX = 16;
 /** Extents in one commit, as far as more than one batch is in it: a message stays far below a frame. */
 const EXTENTS_MAX = 4096;
 /** From so many tombstones of an inode on, the next one says up to where everything is over, so that it replaces them. */
@@ -118,6 +118,7 @@ export class Committer {
       try {
         await table.lock.run(state.ino, () => this.#commit(state));
         state.commitFailures = 0;
+        this.#deps.failures.settled(state);
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         if (isFsError(error, 'ESHUTDOWN')) {
@@ -127,6 +128,7 @@ export class Committer {
           return;
         }
         logger.error('commit failed, it will be tried again', { ino: state.ino, error: errorMessage(error) });
+        this.#deps.failures.failed(state, error);
         state.fail(fsErrorOf(error, 'commit'));
         await clock.sleep(backoffMs(state.commitFailures++, BACKOFF), this.#closing.signal).catch(() => undefined);
       }
@@ -156,10 +158,12 @@ export class Committer {
       if (intent !== undefined) this.#endIntent(state, plan, intent, error);
       if (isFsError(error, 'ENOENT')) this.#drop(state, batches);
       else if (isFsError(error, 'ESTALE')) this.#putAgain(state, batches, error);
-      else throw error;
+      else if (isFsError(error, 'E2BIG') && batches.length > 1) state.commitBatchesMax = batches.length >> 1;
+      else throw isFsError(error, 'E2BIG') ? new FsError('EIO', errorMessage(error), { cause: error }) : error;
       return;
     }
     this.#commits++;
+    state.commitBatchesMax = COMMIT_BATCHES_MAX;
     if (state.killPrivAt === killPrivAt) state.killPrivAt = 0;
     const kept = state.learnOwn(attr, 0);
     const clipped = batches.length > 0 && batches[0]!.truncEpoch !== attr.truncEpoch;
@@ -187,7 +191,7 @@ export class Committer {
     const taken: Batch[] = [];
     let pieces = 0;
     for (const batch of state.batches) {
-      if (batch.state !== 'stored' || taken.length >= BATCHES_MAX) break;
+      if (batch.state !== 'stored' || taken.length >= state.commitBatchesMax) break;
       pieces += state.overlay.batchPieces(batch).length;
       if (taken.length > 0 && (batch.truncEpoch !== taken[0]!.truncEpoch || pieces > EXTENTS_MAX)) break;
       taken.push(batch);
@@ -229,6 +233,7 @@ export class Committer {
         return await metadata.commitExtents({ opId }, state.ino, spec);
       } catch (error) {
         if (!isFsError(error, ...TRANSIENT) || this.#closing.signal.aborted) throw error;
+        this.#deps.failures.failed(state, error);
         logger.warn('commit got no answer, it is sent again', { ino: state.ino, attempt, error: errorMessage(error) });
         await clock.sleep(backoffMs(attempt, BACKOFF), this.#closing.signal);
       }

@@ -15,6 +15,7 @@ import type { JournalLedger } from '../write/journal-ledger.js';
 import type { UploadTrigger } from '../write/write-path.js';
 import type { Batch } from './batch.js';
 import type { Committer } from './committer.js';
+import type { FailureLog } from './failure-log.js';
 import { layOut } from './lay-out.js';
 import { packBatches } from './pack.js';
 
@@ -25,6 +26,7 @@ export interface UploaderDeps {
   readonly metadata: Metadata;
   readonly transfer: ChunkTransfer;
   readonly committer: Committer;
+  readonly failures: FailureLog;
   readonly sink: OverlaySink;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -270,6 +272,7 @@ export class Uploader implements UploadTrigger {
     const { logger } = this.#deps;
     const { state, batch } = job;
     if (this.#closing.signal.aborted) return;
+    this.#deps.failures.failed(state, error);
     // The store's own retries are behind it each time.
     const lasting = !isDataError(error) || !error.retryable || batch.attempts >= ATTEMPTS_SILENT_MAX;
     logger[lasting ? 'error' : 'warn']('upload failed, it will be tried again', {

@@ -65,6 +65,7 @@ export function fakeDeps(override: Partial<CliDeps> = {}, mds: Partial<MdsAdmin>
     probeStorage: record('probeStorage', undefined),
     launchMount: record('launchMount', undefined),
     unmount: record('unmount', undefined),
+    mountStatus: record('mountStatus', undefined),
     remount: record('remount', 0),
     runStandalone: record('runStandalone', 0),
     runMds: record('runMds', 0),

@@ -53,7 +53,7 @@ describe('wrong usage: exit code 2, one line, nothing done', () => {
     [['status'], '--mds HOST:PORT[,HOST:PORT...] is required (or the environment variable CURVEFS_MDS)'],
     [['status', '--mds', 'nowhere'], '--mds: "nowhere" is not HOST:PORT'],
     [['status', '--nosuch'], "unknown option '--nosuch'"],
-    [['status', ...MDS, 'extra'], 'too many arguments'],
+    [['status', ...MDS, 'extra', 'more'], 'too many arguments'],
     [['fs', 'list', ...MDS, '-o', 'yaml'], 'Allowed choices are table, json'],
     [['fs', 'info', ...MDS], "missing required argument 'NAME'"],
     [['fs', 'info', '../x', ...MDS], 'not a filesystem name'],
@@ -252,5 +252,51 @@ describe('mounting', () => {
     const { deps, calls } = fakeDeps();
     expect(await runCli(['umount', 'm', '--timeout', '2m'], deps)).toBe(0);
     expect(calls).toEqual([['unmount', '/work dir/m', { timeoutMs: 120_000, lazy: false }]]);
+  });
+});
+
+describe('status of a mount', () => {
+  const data = {
+    dirtyBytes: 8192,
+    failing: { inodes: 2, sinceMs: 0, lastError: 'AccessDenied' },
+    sessionLost: 'the session is lost',
+    leftJournals: { count: 3, paths: ['/c/refused/7', '/c/9'] },
+  };
+  const status = {
+    version: 1,
+    source: 'h:6700:/demo',
+    mountpoint: '/work dir/mnt',
+    cacheDir: '/c',
+    state: 'serving',
+    supervisorPid: 10,
+    workerPid: 11,
+    startedMs: Date.now(),
+    data,
+  };
+
+  test('shows what is not uploaded and why', async () => {
+    const mountStatus = () => Promise.resolve(status);
+    const { deps, out } = fakeDeps({ mountStatus });
+    expect(await runCli(['status', 'mnt'], deps)).toBe(0);
+    expect(out().split('\n').slice(-8)).toEqual([
+      expect.stringMatching(/^Cache: +\/c$/) as unknown,
+      expect.stringMatching(/^Not uploaded: +8KiB$/) as unknown,
+      'warning: the session is lost: nothing can be uploaded until the filesystem is mounted anew',
+      'warning: uploads of 2 files fail since 1970-01-01T00:00:00.000Z: AccessDenied',
+      'warning: data of an ended mount was not taken over and is kept in /c/refused/7',
+      'warning: data of an ended mount was not taken over and is kept in /c/9',
+      'warning: and in 1 more',
+      '',
+    ]);
+    const json = fakeDeps({ mountStatus });
+    expect(await runCli(['status', 'mnt', '-o', 'json'], json.deps)).toBe(0);
+    expect(JSON.parse(json.out())).toEqual(status);
+  });
+
+  test('without a daemon is a failure', async () => {
+    const { deps, err, calls } = fakeDeps();
+    expect(await runCli(['status', 'mnt'], deps)).toBe(1);
+    expect(err()).toBe('curvefs status: no curvefs daemon serves /work dir/mnt\n');
+    expect(calls).toEqual([['mountStatus', '/work dir/mnt']]);
   });
 });

@@ -16,6 +16,7 @@ const STATUS: MountStatus = {
   state: 'serving',
   supervisorPid: 42,
   workerPid: 43,
+  data: undefined,
   startedMs: 0,
 };
 
@@ -31,7 +32,7 @@ const listen = (deps: Partial<ControlServerDeps> = {}): Promise<ControlServer> =
   ControlServer.listen(
     {
       logger: silentLogger,
-      status: () => STATUS,
+      status: () => Promise.resolve(STATUS),
       umount: async () => ({ type: 'result', unmounted: true, message: undefined }),
       ...deps,
     },

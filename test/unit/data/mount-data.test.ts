@@ -486,6 +486,64 @@ describe('MountData', () => {
     expect((await h.read(ino, 0, 1000)).equals(bytes(1000, 1))).toBe(true);
   });
 
+  test('the status says what fails, until it is committed', async () => {
+    await open();
+    const ino = await h.create('f');
+    expect(await h.opened.status()).toEqual({
+      dirtyBytes: 0,
+      failing: undefined,
+      sessionLost: undefined,
+      leftJournals: { count: 0, paths: [] },
+    });
+    h.store.beforePut = () => Promise.reject(new ObjectError('access-denied', 'AccessDenied'));
+    const before = Date.now();
+    await h.write(ino, 0, bytes(100, 1));
+    await expect(h.data.flush(ino)).rejects.toMatchObject({ code: 'EIO' });
+    const { dirtyBytes, failing } = await h.opened.status();
+    expect(dirtyBytes).toBe(100);
+    expect(failing).toMatchObject({ inodes: 1, lastError: expect.stringContaining('AccessDenied') as unknown });
+    expect(failing!.sinceMs).toBeGreaterThanOrEqual(before);
+    h.store.beforePut = () => Promise.resolve();
+    h.before = (op) => {
+      if (op === 'commitExtents') throw new FsError('EDQUOT', 'refused');
+    };
+    await expect(h.data.flush(ino)).rejects.toMatchObject({ code: 'EDQUOT' });
+    expect((await h.opened.status()).failing).toEqual({
+      ...failing,
+      lastError: expect.stringContaining('refused') as unknown,
+    });
+    h.before = () => undefined;
+    await h.data.flush(ino);
+    expect(await h.opened.status()).toMatchObject({ dirtyBytes: 0, failing: undefined });
+    h.before = (op) => {
+      if (op === 'commitExtents') throw new FsError('ESHUTDOWN');
+    };
+    await h.write(ino, 0, bytes(100, 2));
+    await expect(h.data.flush(ino)).rejects.toMatchObject({ code: 'EIO' });
+    expect(await h.opened.status()).toMatchObject({ dirtyBytes: 100, sessionLost: expect.any(String) as unknown });
+  });
+
+  test('a commit that is too large for one operation is sent in parts', async () => {
+    await open();
+    const ino = await h.create('f');
+    const put = gate();
+    h.store.beforePut = put.wait;
+    const data = bytes(8 * BLOCK, 1);
+    for (let i = 0; i < 8; i++) await h.write(ino, i * BLOCK, data.subarray(i * BLOCK, (i + 1) * BLOCK));
+    const commit = h.metadata.commitExtents.bind(h.metadata);
+    const sizes: number[] = [];
+    h.metadata.commitExtents = (ctx, target, spec) => {
+      sizes.push(spec.blocks.length);
+      return spec.blocks.length > 2 ? Promise.reject(new FsError('E2BIG')) : commit(ctx, target, spec);
+    };
+    const flushing = h.data.flush(ino);
+    put.open();
+    await flushing;
+    expect(h.data.takeError(ino, 0)).toBeUndefined();
+    expect(Math.max(...sizes)).toBeGreaterThan(2);
+    expect((await h.read(ino, 0, data.length)).equals(data)).toBe(true);
+  });
+
   test('a chunk that the server refuses is put again under a fresh id', async () => {
     await open();
     const ino = await h.create('f');
@@ -656,6 +714,8 @@ describe('recovery', () => {
     h.namespace.setattr(77 as never, ino, { size: 5 });
     await h.start();
     expect(h.opened.adopted).toMatchObject([{ adoptedInodes: 0, refusedInodes: 1, refusedBytes: 1000 }]);
+    const { leftJournals } = await h.opened.status();
+    expect(leftJournals).toEqual({ count: 1, paths: [expect.stringMatching(/\/refused\/1$/)] });
     expect((await h.read(ino, 0, 100)).equals(Buffer.alloc(5))).toBe(true);
   });
 

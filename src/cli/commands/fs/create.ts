@@ -61,14 +61,14 @@ const CREATE_OPTIONS = {
     type: size({ min: 0 }),
     default: 0,
     defaultText: 'no limit',
-    description: 'Most bytes that all files may take.',
+    description: 'Most bytes that all files may take; 0 = no limit.',
   }),
   inodesMax: option({
     name: 'inodes',
     type: integer({ min: 0 }),
     default: 0,
     defaultText: 'no limit',
-    description: 'Most files and directories.',
+    description: 'Most files and directories; 0 = no limit.',
   }),
   rootMode: option({
     name: 'root_mode',
