@@ -1,6 +1,7 @@
 import { formatHostPort } from '../config/host-port.js';
 import type { MetaserverConfig } from '../config/server-options.js';
 import { startMetaserver } from '../metaserver/metaserver-server.js';
+import { checkCredentialsFile } from '../object/check-credentials-file.js';
 import { openObjectStore } from '../object/open-object-store.js';
 import { advertisedAddress } from './advertised-address.js';
 import { awaitRegistration } from './await-registration.js';
@@ -14,6 +15,7 @@ export function runMetaserver(config: MetaserverConfig): Promise<number> {
   const advertise = advertisedAddress(config);
   return serveRole('metaserver', config, async ({ stack, version, ...deps }) => {
     const { durability, sessionTtlMs, credentials: credentialsFile } = config;
+    await checkCredentialsFile(credentialsFile);
     const mds = config.mds.map(formatHostPort);
     const metaserver = await startMetaserver(
       { ...deps, openStore: (spec) => openObjectStore(spec, deps, { credentialsFile }) },

@@ -2,6 +2,7 @@ import { formatHostPort } from '../config/host-port.js';
 import type { StandaloneConfig } from '../config/server-options.js';
 import { startMds } from '../mds/mds-server.js';
 import { startMetaserver } from '../metaserver/metaserver-server.js';
+import { checkCredentialsFile } from '../object/check-credentials-file.js';
 import { openObjectStore } from '../object/open-object-store.js';
 import { GrpcHost } from '../wire/grpc-host.js';
 import { advertisedAddress } from './advertised-address.js';
@@ -15,6 +16,7 @@ export function runStandalone(config: StandaloneConfig): Promise<number> {
   const advertise = advertisedAddress(config);
   return serveRole('standalone', config, async ({ stack, version, ...deps }) => {
     const { durability, sessionTtlMs, credentials: credentialsFile } = config;
+    await checkCredentialsFile(credentialsFile);
     const listen = formatHostPort(config.listen);
     const host = stack.use(new GrpcHost());
     stack.use(await startMds({ ...deps, host }, { listen, version }));

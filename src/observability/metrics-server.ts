@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Closable } from '../common/closable.js';
-import { errorMessage } from '../common/fs-error.js';
+import { errorMessage, nodeErrorCode } from '../common/fs-error.js';
 import type { Logger } from '../common/logger.js';
 import { formatHostPort, type HostPort } from '../config/host-port.js';
 
@@ -37,12 +37,16 @@ export class MetricsServer implements Closable {
     this.#server.maxConnections = CONNECTIONS_MAX;
   }
 
-  /** Resolves when it serves; rejects with Node's error (EADDRINUSE …) naming the address. */
+  /** Resolves when it serves; rejects with the reason, naming the address. */
   static async start(deps: MetricsServerDeps, opts: { readonly address: HostPort }): Promise<MetricsServer> {
     const server = new MetricsServer(deps);
     await new Promise<void>((resolve, reject) => {
       server.#server.once('error', (error) =>
-        reject(new Error(`metrics on ${formatHostPort(opts.address)}: ${error.message}`, { cause: error })),
+        reject(
+          new Error(`metrics cannot be served on ${formatHostPort(opts.address)}: ${reasonOf(error)}`, {
+            cause: error,
+          }),
+        ),
       );
       server.#server.listen(opts.address.port, opts.address.host, resolve);
     });
@@ -85,5 +89,19 @@ export class MetricsServer implements Closable {
       this.#deps.logger.error('metrics cannot be read', { error });
       response.writeHead(500, { 'content-type': 'text/plain' }).end(`${errorMessage(error)}\n`);
     }
+  }
+}
+
+function reasonOf(error: Error): string {
+  switch (nodeErrorCode(error)) {
+    case 'EADDRINUSE':
+      return 'another program listens there';
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return 'this machine has no such address';
+    case 'EACCES':
+      return 'the port needs privileges';
+    default:
+      return error.message;
   }
 }

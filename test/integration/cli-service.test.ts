@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -106,6 +106,18 @@ describeIf(built)('the services', () => {
     const port = await curvefs('standalone', '--data-dir', join(dir, 'other'), '--listen', first.address);
     expect(port).toMatchObject({ code: 1, stdout: '' });
     expect(port.stderr).toContain(first.address);
+    const credentials = join(dir, 'credentials');
+    const role = ['standalone', '--data-dir', join(dir, 'other'), '--listen', '127.0.0.1:0'];
+    const missing = await curvefs(...role, '--credentials', credentials);
+    expect(missing).toMatchObject({ code: 1, stdout: '' });
+    expect(missing.stderr).toMatch(/^curvefs standalone: credentials file [^\n]*cannot be read[^\n]*\n$/);
+    writeFileSync(credentials, 'AK:secret', { mode: 0o644 });
+    const open = await curvefs('metaserver', ...role.slice(1), '--mds', first.address, '--credentials', credentials);
+    expect(open).toMatchObject({ code: 1, stdout: '' });
+    expect(open.stderr).toMatch(/^curvefs metaserver: credentials file [^\n]*chmod 600[^\n]*\n$/);
+    const metrics = await curvefs(...role, '--metrics', first.address);
+    const busy = `metrics cannot be served on ${first.address}: another program listens there`;
+    expect(metrics).toMatchObject({ code: 1, stdout: '', stderr: `curvefs standalone: ${busy}\n` });
     expect(await stop(first.child)).toBe(0);
   }, 60_000);
 

@@ -229,6 +229,46 @@ kernel('mounting what cannot be mounted', () => {
     await cluster.umount('once');
   }, 90_000);
 
+  test('a mountpoint whose detached mount has open files', async () => {
+    await cluster.mount('detached');
+    const holder = cluster.box.spawn('sh', [
+      '-c',
+      `exec 3>'${cluster.box.path('detached', 'f')}'; echo open; exec sleep 60`,
+    ]);
+    await holder.waitFor(/open/);
+    await cluster.box.sh('umount -i -l detached');
+    const again = await cluster.tryMount('detached', { cacheDir: cluster.cacheDir('another') });
+    expect(again).toMatchObject({
+      status: 32,
+      stderr: expect.stringMatching(
+        /detached, and its daemon \(pid \d+\) waits until the files that are open there are closed\n$/,
+      ) as unknown,
+    });
+    holder.kill('SIGKILL');
+    await cluster.waitNothingLeft();
+    await cluster.mount('detached', { cacheDir: cluster.cacheDir('another') });
+    await cluster.umount('detached');
+  }, 90_000);
+
+  test('a credentials file that cannot be used, whether the store needs one or not', async () => {
+    const mnt = cluster.box.mkdir('mnt');
+    expect(await attempt(cluster.source(), mnt, ',credentials=/no/such/file')).toMatchObject({
+      status: 32,
+      stderr: expect.stringContaining('credentials file /no/such/file') as unknown,
+    });
+  }, 30_000);
+
+  test('a metrics port that is in use', async () => {
+    const mnt = cluster.box.mkdir('mnt');
+    const address = cluster.address;
+    expect(await attempt(cluster.source(), mnt, `,metrics=${address}`)).toMatchObject({
+      status: 32,
+      stderr: expect.stringContaining(
+        `metrics cannot be served on ${address}: another program listens there`,
+      ) as unknown,
+    });
+  }, 30_000);
+
   test('umount of what is not mounted', async () => {
     const result = await cluster.curvefs(`umount '${cluster.box.mkdir('plain')}'`);
     expect(result).toMatchObject({ status: 32, stderr: expect.stringContaining('not mounted') as unknown });

@@ -84,7 +84,7 @@ describe('metrics server', () => {
     const metrics = new PromMetrics({ processMetrics: false });
     await expect(
       MetricsServer.start({ logger: silentLogger, metrics, health: () => ({ ok: true, detail: '' }) }, { address }),
-    ).rejects.toThrow(`metrics on 127.0.0.1:${address.port}`);
+    ).rejects.toThrow(`metrics cannot be served on 127.0.0.1:${address.port}: another program listens there`);
     await server?.close();
     await server?.close();
   });
