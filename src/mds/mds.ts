@@ -91,6 +91,10 @@ export class Mds implements Closable {
     mds.#allocators = stored.allocators;
     for (const entry of stored.filesystems) if (entry.state !== 'ready') mds.#resuming.push(mds.#resume(entry));
     deps.metrics.gauge({ name: 'mds_filesystems', help: 'Filesystems registered.' }, () => mds.#filesystems.size);
+    deps.metrics.gauge(
+      { name: 'mds_requests_waiting', help: 'Requests that wait for another one about the same filesystem.' },
+      () => mds.#names.waiting,
+    );
     deps.metrics.gauge({ name: 'mds_metaservers_alive', help: 'Metaservers alive.' }, () => mds.#alive().length);
     return mds;
   }
@@ -262,14 +266,24 @@ export class Mds implements Closable {
         await this.#remove(entry);
         return;
       } catch (error) {
-        if (error instanceof RpcError && error.code === 'refused' && entry.state === 'deleting') {
-          this.#deps.logger.warn('a filesystem is still mounted and not deleted', { name: entry.info.name });
-          await this.#put({ ...entry, state: 'ready' });
-          return;
-        }
+        if (await this.#keepMounted(entry, error)) return;
         this.#deps.logger.debug('not removed yet', { fs: entry.info.id, error: errorMessage(error) });
         await this.#deps.clock.sleep(backoffMs(attempt, RESUME_BACKOFF), signal).catch(() => undefined);
       }
+    }
+  }
+
+  /** A filesystem that is mounted is ready again; false when it is not, or that could not be stored: then removing it is tried again. */
+  async #keepMounted(entry: FsEntry, why: unknown): Promise<boolean> {
+    if (!(why instanceof RpcError) || why.code !== 'refused' || entry.state !== 'deleting') return false;
+    const { name } = entry.info;
+    this.#deps.logger.warn('a filesystem is still mounted and not deleted', { name });
+    try {
+      await this.#put({ ...entry, state: 'ready' });
+      return true;
+    } catch (error) {
+      this.#deps.logger.warn('it cannot be stored that a filesystem is kept', { name, error: errorMessage(error) });
+      return false;
     }
   }
 

@@ -31,6 +31,9 @@ export interface RunningMetaserver extends Closable {
   readonly address: Promise<string>;
 }
 
+/** Between a look-up and the open that follows there are milliseconds, on a busy machine some hundred. */
+const LINGER_MS = 1000;
+
 /** Where the metaserver's id is kept: made at the first start. */
 const ID_KEY = Buffer.from('I', 'latin1');
 
@@ -47,6 +50,7 @@ export async function startMetaserver(
       sessionTtlMs: opts.sessionTtlMs,
       cache: opts.cache ?? DEFAULT_CACHE,
       backgroundIntervalMs: opts.backgroundIntervalMs ?? 1000,
+      lingerMs: LINGER_MS,
     },
   );
   const host = deps.host ?? new GrpcHost();

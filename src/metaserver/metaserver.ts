@@ -12,6 +12,7 @@ import { objectPrefix } from '../model/chunk-key.js';
 import type { FsInfo, StorageSpec } from '../model/filesystem.js';
 import { ROOT_INO, type FsId, type SessionId } from '../model/ids.js';
 import { S_IFDIR, timespecOfNs } from '../model/inode.js';
+import { isObjectError } from '../object/object-error.js';
 import type { ObjectStore } from '../object/object-store.js';
 import { probeStore } from '../object/probe.js';
 import { RpcError } from '../wire/rpc-error.js';
@@ -42,6 +43,8 @@ export interface MetaserverOptions {
   readonly cache: CacheOptions;
   /** How often background work looks for something to do. */
   readonly backgroundIntervalMs: number;
+  /** How long a file that is removed just after it was made can still be opened by who has looked it up. */
+  readonly lingerMs: number;
 }
 
 /** What belongs to the owner of the root directory of a new filesystem. */
@@ -109,6 +112,14 @@ export class Metaserver implements Closable {
     );
     deps.metrics.gauge({ name: 'metaserver_open_files', help: 'Registered opens.' }, () =>
       [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.opens.size, 0),
+    );
+    deps.metrics.gauge(
+      { name: 'metaserver_changes_waiting', help: 'Creations and deletions of filesystems that wait for another one.' },
+      () => metaserver.#changes.waiting,
+    );
+    deps.metrics.gauge(
+      { name: 'metaserver_orphans', help: 'Files without a name that are kept: open, or removed a moment ago.' },
+      () => [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.opens.orphans.size, 0),
     );
     deps.metrics.gauge({ name: 'metaserver_queued_operations', help: 'Operations that wait for their turn.' }, () =>
       [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.executor.queued, 0),
@@ -187,7 +198,10 @@ export class Metaserver implements Closable {
         if (owner === info.uuid) return;
         throw new RpcError('exists', `the store holds objects of another filesystem under ${prefix}`);
       }
-      await store.put(marker, Buffer.from(info.uuid), signal);
+      await claimMarker(store, marker, Buffer.from(info.uuid), signal);
+      // A store that does not know conditions may have let another installation claim it at the same moment.
+      if (Buffer.from(await store.get(marker, undefined, signal)).toString() !== info.uuid)
+        throw new RpcError('exists', `another installation claimed ${prefix} in the store at the same moment`);
     } finally {
       await store.close();
     }
@@ -342,5 +356,16 @@ export class Metaserver implements Closable {
   /** Ends a session at its client's wish. */
   async closeSession(fsId: FsId, session: SessionId): Promise<void> {
     await this.mustSlot(fsId).sessions.end(session, SessionEnd_Reason.REASON_UNSPECIFIED, 'closed by the client');
+  }
+}
+
+/** Puts the marker where none is. It being there is not judged: whose it is, is. */
+async function claimMarker(store: ObjectStore, key: string, owner: Uint8Array, signal: AbortSignal): Promise<void> {
+  try {
+    await store.put(key, owner, signal, 'absent');
+  } catch (error) {
+    if (isObjectError(error, 'exists')) return;
+    if (!isObjectError(error, 'invalid')) throw error;
+    await store.put(key, owner, signal);
   }
 }

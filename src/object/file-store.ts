@@ -5,6 +5,7 @@ import {
   fstat,
   fsync,
   fsyncSync,
+  linkSync,
   mkdir,
   open,
   openSync,
@@ -25,7 +26,7 @@ import { ObjectError } from './object-error.js';
 import { OpenFiles } from './open-files.js';
 import { PageWarmer } from './page-warmer.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
-import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties, PutCondition } from './object-store.js';
 
 /** What may wait for the disk; a new name or closing what is synced or was only read does not for long. */
 const fsAsync = {
@@ -96,7 +97,7 @@ export class FileStore implements ObjectStore {
     this.#readCached = opts.readCached;
   }
 
-  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+  put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void> {
     return this.#run('put', [key], signal, async (root, situation) => {
       const directory = parentOf(key);
       await this.#ensureDirectory(root, directory);
@@ -105,9 +106,14 @@ export class FileStore implements ObjectStore {
       try {
         await writeAll(fd, body);
         checkSignal(signal, situation);
-        await this.#publish(root, { path, fd, size: body.length }, key);
+        const file = { path, fd, size: body.length };
+        if (condition === 'absent') await this.#publishNew(root, file, key);
+        else await this.#publish(root, file, key);
       } catch (error) {
         await fsAsync.unlink(path).catch(ignoreMissing);
+        if (condition === 'absent' && nodeErrorCode(error) === 'EEXIST') {
+          throw new ObjectError('exists', `${situation}: it exists`, { cause: error });
+        }
         // Missing directories were made again: only the root itself can be missing.
         if (nodeErrorCode(error) !== 'ENOENT') throw error;
         throw new ObjectError('no-bucket', `${situation}: the directory was removed`, { cause: error });
@@ -260,6 +266,15 @@ export class FileStore implements ObjectStore {
     this.#open.drop(key);
     await syncFile(file);
     if (!this.#root.fsyncCoversRename) await this.#sync.sync(`${root}/${directory}`);
+  }
+
+  /** As {@link #publish} where nothing has the name: a link, unlike a rename, replaces nothing. */
+  async #publishNew(root: string, file: { path: string; fd: number; size: number }, key: string): Promise<void> {
+    await syncFile(file);
+    linkSync(file.path, `${root}/${key}`);
+    await fsAsync.unlink(file.path);
+    this.#open.drop(key);
+    await this.#sync.sync(`${root}/${parentOf(key)}`);
   }
 
   /** Makes the directory and its parents, and their entries durable. Also for one that exists: its maker may not have synced yet. */

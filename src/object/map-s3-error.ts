@@ -40,6 +40,9 @@ const CODE_OF_NAME: Readonly<Record<string, ObjectErrorCode>> = {
   XAmzContentSHA256Mismatch: 'corrupt',
   XAmzContentChecksumMismatch: 'corrupt',
   IncompleteBody: 'corrupt',
+  PreconditionFailed: 'exists',
+  // Somebody else puts the same key at this moment.
+  ConditionalRequestConflict: 'unavailable',
   QuotaExceeded: 'no-space',
   XMinioStorageFull: 'no-space',
   XMinioAdminBucketQuotaExceeded: 'no-space',
@@ -53,6 +56,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ObjectErrorCode>> = {
   403: 'access-denied',
   404: 'not-found',
   408: 'timeout',
+  412: 'exists',
   429: 'throttled',
   501: 'invalid',
   507: 'no-space',

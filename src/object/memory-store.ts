@@ -1,6 +1,6 @@
 import { ObjectError } from './object-error.js';
 import { checkKey, checkList, checkRange, checkSignal } from './object-key.js';
-import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties, PutCondition } from './object-store.js';
 
 /**
  * Objects in memory: the reference of the conformance suite, and the store of tests of the layers above.
@@ -15,9 +15,10 @@ export class MemoryStore implements ObjectStore {
     return this.#objects.size;
   }
 
-  async put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void> {
     checkKey(key);
     checkSignal(signal, `put ${key}`);
+    if (condition === 'absent' && this.#objects.has(key)) throw new ObjectError('exists', `put ${key}: it exists`);
     this.#objects.set(key, Buffer.from(body));
   }
 

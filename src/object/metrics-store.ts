@@ -1,7 +1,7 @@
 import type { Clock } from '../common/clock.js';
 import type { Counter, Histogram, MetricsRegistry } from '../common/metrics.js';
 import { OBJECT_ERROR_CODES, ObjectError, type ObjectErrorCode } from './object-error.js';
-import type { ByteRange, ObjectStore } from './object-store.js';
+import type { ByteRange, ObjectStore, PutCondition } from './object-store.js';
 import { STORE_OPERATIONS, StoreDecorator, type StoreCall, type StoreOperation } from './store-decorator.js';
 
 const METRICS = {
@@ -49,8 +49,8 @@ export class MetricsStore extends StoreDecorator {
     this.#read = metrics.counter(METRICS.bytes, { direction: 'read' });
   }
 
-  override async put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
-    await super.put(key, body, signal);
+  override async put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void> {
+    await super.put(key, body, signal, condition);
     this.#written.inc(body.length);
   }
 

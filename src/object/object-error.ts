@@ -21,6 +21,8 @@ export type ObjectErrorCode =
   /** Bytes changed or went missing on the way: a checksum or a length is wrong. */
   | 'corrupt'
   | 'no-space'
+  /** What should be put only where nothing is. */
+  | 'exists'
   /** The request or the configuration is wrong; it will fail again. */
   | 'invalid'
   /** The caller's signal was aborted, or the store was closed. */
@@ -37,6 +39,7 @@ const RETRYABLE: Readonly<Record<ObjectErrorCode, boolean>> = {
   timeout: true,
   corrupt: true,
   'no-space': false,
+  exists: false,
   invalid: false,
   aborted: false,
 };

@@ -24,7 +24,8 @@ export interface ObjectStoreProperties {
  */
 export interface ObjectStore extends Closable {
   readonly properties: ObjectStoreProperties;
-  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void>;
+  /** With `absent` it fails with 'exists' when the key is there already, and never replaces it; 'invalid' where the store does not know that. */
+  put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void>;
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
   /**
    * What can be had without waiting, read into the front of `into` at once: how many bytes, which may be fewer than there are; undefined = nothing, ask {@link get}.
@@ -37,6 +38,9 @@ export interface ObjectStore extends Closable {
   /** Objects whose key starts with `prefix` and is greater than `after`, in key order, at most `limit` (≤ 1000). */
   list(prefix: string, after: string, limit: number, signal?: AbortSignal): Promise<readonly ObjectInfo[]>;
 }
+
+/** The put is done only when no object has the key: of several at once one succeeds. */
+export type PutCondition = 'absent';
 
 export interface ByteRange {
   readonly offset: number;

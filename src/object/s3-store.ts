@@ -3,7 +3,7 @@ import { crc32Base64 } from './crc32-base64.js';
 import { mapS3Error, s3ErrorName, s3Status } from './map-s3-error.js';
 import { isObjectError, ObjectError } from './object-error.js';
 import { checkKey, checkList, checkRange } from './object-key.js';
-import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties, PutCondition } from './object-store.js';
 import { readAnswer } from './read-answer.js';
 import type { S3Connection, S3Sdk } from './s3-client.js';
 import type { S3StorageSpec } from './storage-spec.js';
@@ -69,7 +69,7 @@ export class S3Store implements ObjectStore {
     this.#prefix = prefix;
   }
 
-  async put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
+  async put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void> {
     checkKey(key);
     const buffer = Buffer.isBuffer(body) ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     const checksum = crc32Base64(buffer);
@@ -79,6 +79,7 @@ export class S3Store implements ObjectStore {
           ...this.#object(key),
           Body: buffer,
           ContentLength: buffer.length,
+          ...(condition === 'absent' ? { IfNoneMatch: '*' } : {}),
           // Node before 20.15 has no native CRC32; the SDK then computes its own.
           ...(checksum === undefined ? { ChecksumAlgorithm: 'CRC32' } : { ChecksumCRC32: checksum }),
         }),

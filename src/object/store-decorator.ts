@@ -1,4 +1,4 @@
-import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties } from './object-store.js';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectStoreProperties, PutCondition } from './object-store.js';
 
 /** The operations of an {@link ObjectStore}, as metrics and faults name them. */
 export const STORE_OPERATIONS = ['put', 'get', 'head', 'delete', 'list'] as const;
@@ -26,8 +26,8 @@ export abstract class StoreDecorator implements ObjectStore {
     return this.inner.properties;
   }
 
-  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<void> {
-    return this.around({ op: 'put', key, signal, send: (s) => this.inner.put(key, body, s) });
+  put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void> {
+    return this.around({ op: 'put', key, signal, send: (s) => this.inner.put(key, body, s, condition) });
   }
 
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array> {

@@ -16,6 +16,7 @@ const ERRNO_OF: Readonly<Record<ObjectErrorCode, ErrnoCode>> = {
   timeout: 'EIO',
   corrupt: 'EIO',
   'no-space': 'ENOSPC',
+  exists: 'EIO',
   invalid: 'EIO',
   aborted: 'EINTR',
 };

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { isObjectError } from '../../src/object/object-error.js';
+import { isObjectError, type ObjectError } from '../../src/object/object-error.js';
 import type { ObjectStore } from '../../src/object/object-store.js';
 import { probeStore } from '../../src/object/probe.js';
 
@@ -86,6 +86,23 @@ export function objectStoreSuite(name: string, open: () => Promise<StoreUnderTes
     test('a range of an empty object is empty', async () => {
       await store.put('empty', Buffer.alloc(0));
       expect(await store.get('empty', { offset: 0, length: 10 })).toHaveLength(0);
+    });
+
+    test('of puts where nothing may be one succeeds, and none replaces what is there', async () => {
+      const puts = Array.from({ length: 8 }, (_, i) =>
+        store.put('only/once', Buffer.from(String(i)), undefined, 'absent'),
+      );
+      const results = await Promise.allSettled(puts);
+      const winner = results.findIndex(({ status }) => status === 'fulfilled');
+      expect(
+        results.map((result) => (result.status === 'rejected' ? (result.reason as ObjectError).code : 'done')),
+      ).toEqual(results.map((_, i) => (i === winner ? 'done' : 'exists')));
+      expect(Buffer.from(await store.get('only/once')).toString()).toBe(String(winner));
+      await store.put('only/once', Buffer.from('again'));
+      expect(await failure(store.put('only/once', Buffer.from('x'), undefined, 'absent'))).toBe('exists');
+      await store.delete(['only/once']);
+      await store.put('only/once', Buffer.from('new'), undefined, 'absent');
+      expect(await store.list('only/', '', 10)).toEqual([{ key: 'only/once', size: 3 }]);
     });
 
     test('a missing object is not-found', async () => {

@@ -22,6 +22,8 @@ export class S3Server {
   /** @type {{ op: string, bucket: string, key: string, status: number, headers: Record<string, string>, bytes: number }[]} */
   requests = [];
   #opts;
+  /** Keys of conditional puts under way. */
+  #conditional = new Set();
   #storage;
   #server;
 
@@ -149,7 +151,7 @@ export class S3Server {
       case 'PutObject':
         if (call.headers['content-length'] === undefined)
           throw new S3Error('MissingContentLength', 411, 'You must provide Content-Length.');
-        await this.#storage.put(bucket, key, call.body, call.checksums);
+        await this.#put(call);
         return { status: 200, headers: { etag: this.#etagOf(call.body), ...call.checksums } };
       case 'GetObject':
       case 'HeadObject':
@@ -163,6 +165,24 @@ export class S3Server {
         return this.#listObjects(call);
       default:
         throw new S3Error('NotImplemented', 501, `${op} is not implemented.`);
+    }
+  }
+
+  async #put({ bucket, key, body, checksums, headers }) {
+    if (headers['if-none-match'] !== '*') return this.#storage.put(bucket, key, body, checksums);
+    const id = `${bucket}/${key}`;
+    const refusal = new S3Error(
+      'PreconditionFailed',
+      412,
+      'At least one of the pre-conditions you specified did not hold',
+    );
+    if (this.#conditional.has(id)) throw refusal;
+    this.#conditional.add(id);
+    try {
+      if ((await this.#storage.get(bucket, key)) !== undefined) throw refusal;
+      await this.#storage.put(bucket, key, body, checksums);
+    } finally {
+      this.#conditional.delete(id);
     }
   }
 

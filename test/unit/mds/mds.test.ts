@@ -219,6 +219,29 @@ describe('filesystems', () => {
     expect(mds.list()[0]!.name).toBe('kept');
   });
 
+  test('a deletion that is refused is taken back even when that cannot be stored at once', async () => {
+    await mds.register('a', 'a:1', []);
+    await mds.create(request('mounted'));
+    const [info] = mds.list();
+    await mds.close();
+    const value = Buffer.from(`\x01${JSON.stringify({ info, state: 'deleting', requestId: 'r', metaserverId: 'a' })}`);
+    const key = Buffer.concat([Buffer.from('MF'), Buffer.from([0, 0, 0, info!.id])]);
+    await engine.commit({ puts: [{ key, value }], deletes: [], deleteRanges: [], guards: [] });
+    fake.mounted = true;
+    const commit = engine.commit.bind(engine);
+    let failures = 2;
+    engine.commit = (batch, options) =>
+      failures > 0 && failures-- > 0 ? Promise.reject(new Error('the disk is full')) : commit(batch, options);
+    await open();
+    await until(() => fake.calls.filter((call) => call.startsWith('delete')).length === 3);
+    await mds.close();
+    fake.mounted = false;
+    await open();
+    await mds.close();
+    expect(mds.list()).toHaveLength(1);
+    expect(fake.slots.size).toBe(1);
+  });
+
   test('usage is missing when the metaserver does not answer', async () => {
     await mds.register('a', 'a:1', []);
     await mds.create(request('one'));

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { ObjectError } from '../../../src/object/object-error.js';
 import { SessionEnd_Reason, type Response } from '../../../src/gen/curvefs/v1/metaserver.js';
 import type { KvBatch } from '../../../src/kv/kv-engine.js';
 import { KvError } from '../../../src/kv/kv-error.js';
@@ -338,4 +339,30 @@ describe('filesystems', () => {
     await harness.metaserver.createSlot({ ...info, id: 10 as never }, root);
     await harness.metaserver.createSlot({ ...info, id: 10 as never }, root);
   });
+
+  test.each(['knows conditional puts', 'refuses conditional puts', 'ignores the condition of a put'])(
+    'of two installations that claim the same prefix at once never both get it, in a store that %s',
+    async (kind) => {
+      const { store } = harness;
+      const put = store.put.bind(store);
+      if (kind.startsWith('refuses')) {
+        store.put = async (key, body, signal, condition) => {
+          if (condition !== undefined) throw new ObjectError('invalid', 'NotImplemented');
+          await put(key, body, signal);
+        };
+      } else if (kind.startsWith('ignores')) {
+        store.put = (key, body, signal) => put(key, body, signal);
+      }
+      const other = await Harness.start({ store, fs: { id: 11 as never } });
+      const root = { mode: 0o755, uid: 0, gid: 0 };
+      const claims = [harness, other].map(({ metaserver }, i) =>
+        metaserver.createSlot({ ...harness.info, id: 10 as never, uuid: `uuid-${i}` }, root),
+      );
+      const results = await Promise.allSettled(claims);
+      expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      const loser = results.find((result) => result.status === 'rejected');
+      expect(loser?.reason).toMatchObject({ code: 'exists' });
+      await other.close();
+    },
+  );
 });

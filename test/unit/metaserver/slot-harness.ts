@@ -79,6 +79,8 @@ export interface HarnessOptions {
   readonly store?: MemoryStore;
   readonly fs?: Partial<FsInfo>;
   readonly clock?: TestClock;
+  /** 0 = what is removed is freed at once. */
+  readonly lingerMs?: number;
 }
 
 /** A metaserver without gRPC: one filesystem over an engine in memory. */
@@ -87,6 +89,7 @@ export class Harness {
   readonly engine: KvEngine;
   readonly store: MemoryStore;
   readonly info: FsInfo;
+  readonly lingerMs: number;
   metaserver!: Metaserver;
 
   constructor(opts: HarnessOptions = {}) {
@@ -94,6 +97,7 @@ export class Harness {
     this.engine = opts.engine ?? new MemoryEngine();
     this.store = opts.store ?? new MemoryStore();
     this.info = { ...FS, ...opts.fs };
+    this.lingerMs = opts.lingerMs ?? 0;
   }
 
   static async start(opts: HarnessOptions = {}): Promise<Harness> {
@@ -112,6 +116,7 @@ export class Harness {
         sessionTtlMs: 20_000,
         cache: { inodesMax: 50, dentriesMax: 50, extentsMax: 50, chunksMax: 50 },
         backgroundIntervalMs: 10,
+        lingerMs: this.lingerMs,
       },
     );
   }
