@@ -1,4 +1,5 @@
 import type { Clock } from '../common/clock.js';
+import { interruptible } from '../common/interruptible.js';
 import { isPromise, type MaybePromise } from '../common/maybe-promise.js';
 import type { DirPage, Metadata } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
@@ -65,7 +66,7 @@ export class DirListing {
     if (this.#page !== undefined && this.#serves(this.#page, after, withAttrs)) return this.#page;
     const next = this.#next;
     if (next?.after === after && next.withAttrs === withAttrs) {
-      if (isPromise(next.page)) return next.page.then((page) => this.#turnTo(page));
+      if (isPromise(next.page)) return interruptible(next.page, signal).then((page) => this.#turnTo(page));
       if (this.#serves(next.page, after, withAttrs)) return this.#turnTo(next.page);
     }
     return this.#fetch(after, withAttrs, signal).then((page) => this.#turnTo(page));
