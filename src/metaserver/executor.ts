@@ -215,7 +215,7 @@ export class Executor implements Closable {
     const bytes = failure === undefined && tx.changed ? tx.bytes : 0;
     if (bytes > this.#operationBytesMax) {
       const most = `at most ${this.#operationBytesMax} are committed at once`;
-      failure = new FsError('EIO', `the operation changes ${bytes} bytes of metadata, ${most}`);
+      failure = new FsError('E2BIG', `the operation changes ${bytes} bytes of metadata, ${most}`);
     }
     const building = this.#building;
     let seq = tx.sawSeq;

@@ -84,8 +84,7 @@ export class Trimmer implements Closable {
           { start: at, end: range.end },
           STEP_ROWS,
         );
-        await trimStep(op, ino, found);
-        return { next: found.next, epoch: epochNow };
+        return { next: await trimStep(op, ino, found), epoch: epochNow };
       });
       if (step.next === undefined) return;
       start = step.next;
@@ -94,19 +93,22 @@ export class Trimmer implements Closable {
   }
 }
 
-async function trimStep(op: OpTransaction, ino: Ino, found: FoundRows<BlockRecord>): Promise<void> {
+/** Returns where to go on; undefined = it is done. */
+async function trimStep(op: OpTransaction, ino: Ino, found: FoundRows<BlockRecord>): Promise<string | undefined> {
   const { tables, keys } = op.scope;
   const record = await op.inode(ino);
-  const last = found.next === undefined;
+  let { next } = found;
   if (record === undefined) {
-    await freeRows(op, found.rows);
-    if (last) await dropXattrs(op, ino);
+    next = (await freeRows(op, found.rows)) ?? next;
+    if (next === undefined) await dropXattrs(op, ino);
   } else if (record.trims.length > 0) {
-    const cut = await cutRows(op, record, found.rows, Infinity);
-    const stored = last ? { ...cut, trims: [] } : cut;
+    const { record: cut, stoppedAt } = await cutRows(op, record, found.rows, Infinity);
+    next = stoppedAt ?? next;
+    const stored = next === undefined ? { ...cut, trims: [] } : cut;
     if (stored !== record) op.putInode(stored);
   }
-  if (last) op.tx.delete(tables.trims, keys.trim(ino));
+  if (next === undefined) op.tx.delete(tables.trims, keys.trim(ino));
+  return next;
 }
 
 /** At most some thousands: their size on one inode is limited. */

@@ -7,13 +7,15 @@ import { isRegular } from '../../model/inode.js';
 import { blockOfKey } from '../keys.js';
 import type { BlockRecord } from '../records/block-record.js';
 import type { InodeRecord } from '../records/inode-record.js';
-import type { FoundRow } from '../store/transaction.js';
+import type { FoundRow, FoundRows } from '../store/transaction.js';
 import { addTruncation, clipBlock, sizeLimit } from '../truncation.js';
 import { applyLiveBytes } from './chunks.js';
 import type { OpTransaction } from './op-transaction.js';
 
 /** Block rows that an operation cuts or frees itself; more are left to the background (`gc/trimmer.ts`). */
 const INLINE_ROWS_MAX = 32;
+/** Extents that one operation takes out of block rows: each may be the last of its chunk, which changes two more rows. */
+export const STEP_EXTENTS_MAX = 4096;
 /** Truncations whose rows may wait for the background at once. */
 const TRIMS_MAX = 16;
 
@@ -94,37 +96,70 @@ export async function setSize(op: OpTransaction, record: InodeRecord, size: numb
   const range = keys.blocksFrom(attr.ino, Math.floor(size / info.blockSizeBytes));
   const found = await op.tx.range(tables.blocks, range, INLINE_ROWS_MAX + 1);
   // rows that an older truncation still has to cut keep their old epoch: they are the trimmer's
-  if (found.next === undefined && record.trims.length === 0) return cutRows(op, truncated, found.rows, size);
+  if (areFew(found) && record.trims.length === 0) return (await cutRows(op, truncated, found.rows, size)).record;
   if (record.trims.length >= TRIMS_MAX) throw new FsError('EAGAIN', 'too many truncations wait for their blocks');
   op.tx.put(tables.trims, keys.trim(attr.ino), true);
   return { ...truncated, trims: addTruncation(record.trims, epoch, size) };
 }
 
-/** Cuts rows at `limit` and by the inode's pending truncations; the inode with fewer allocated bytes. */
+/**
+ * Cuts rows at `limit` and by the inode's pending truncations, at most {@link STEP_EXTENTS_MAX} extents; the inode with fewer allocated bytes. `stoppedAt`: the row where more is to be
+ * done; what is left in it is still hidden by the truncation that is pending.
+ */
 export async function cutRows(
   op: OpTransaction,
   record: InodeRecord,
   rows: readonly FoundRow<BlockRecord>[],
   limit: number,
-): Promise<InodeRecord> {
-  const { tables, info } = op.scope;
+): Promise<{ readonly record: InodeRecord; readonly stoppedAt: string | undefined }> {
+  const { info } = op.scope;
+  const { freed, stoppedAt } = await takeExtents(op, rows, record.attr.truncEpoch, ({ key, value }) => {
+    const end = Math.min(limit, sizeLimit(record.trims, value.epoch));
+    const kept = clipBlock(value.extents, blockOfKey(key), info.blockSizeBytes, end);
+    return kept === value.extents && record.trims.length === 0 ? undefined : kept;
+  });
+  if (freed === 0) return { record, stoppedAt };
+  const attr = { ...record.attr, allocatedBytes: record.attr.allocatedBytes - freed };
+  return { record: { ...record, attr }, stoppedAt };
+}
+
+/** Reduces rows to what `keep` says (undefined = the row stays as it is), from the end of each, until enough is done. */
+async function takeExtents(
+  op: OpTransaction,
+  rows: readonly FoundRow<BlockRecord>[],
+  epoch: number,
+  keep: (row: FoundRow<BlockRecord>) => readonly Extent[] | undefined,
+): Promise<{ readonly freed: number; readonly stoppedAt: string | undefined }> {
+  const { tables } = op.scope;
   const live = new LiveBytes();
   let freed = 0;
-  for (const { key, value } of rows) {
-    const block = blockOfKey(key);
-    const end = Math.min(limit, sizeLimit(record.trims, value.epoch));
-    const kept = clipBlock(value.extents, block, info.blockSizeBytes, end);
-    if (kept === value.extents && record.trims.length === 0) continue;
+  let left = STEP_EXTENTS_MAX;
+  let stoppedAt: string | undefined;
+  for (const row of rows) {
+    const { key, value } = row;
+    const kept = keep(row);
+    if (kept === undefined) continue;
+    const gone = value.extents.length - kept.length;
+    if (left === 0 && gone > 0) stoppedAt = key;
+    if (stoppedAt !== undefined) break;
+    const partly = gone > left;
+    const extents = partly ? value.extents.slice(0, value.extents.length - left) : kept;
+    if (partly) stoppedAt = key;
+    left -= partly ? left : gone;
     live.remove(value.extents);
-    live.add(kept);
-    freed += allocatedBytes(value.extents) - allocatedBytes(kept);
-    if (kept.length === 0) op.tx.delete(tables.blocks, key);
-    else op.tx.put(tables.blocks, key, { epoch: record.attr.truncEpoch, extents: kept });
+    live.add(extents);
+    freed += allocatedBytes(value.extents) - allocatedBytes(extents);
+    if (extents.length === 0) op.tx.delete(tables.blocks, key);
+    else op.tx.put(tables.blocks, key, { epoch: partly ? value.epoch : epoch, extents });
   }
   await applyLiveBytes(op, live, []);
-  if (freed === 0) return record;
-  await op.addCounters({ usedBytes: -freed });
-  return { ...record, attr: { ...record.attr, allocatedBytes: record.attr.allocatedBytes - freed } };
+  if (freed > 0) await op.addCounters({ usedBytes: -freed });
+  return { freed, stoppedAt };
+}
+
+/** Whether an operation may cut these rows itself. */
+function areFew({ rows, next }: FoundRows<BlockRecord>): boolean {
+  return next === undefined && rows.reduce((sum, { value }) => sum + value.extents.length, 0) <= STEP_EXTENTS_MAX;
 }
 
 /** Removes an inode that nothing names any more, and its rows, when they are few; else the trimmer does the rest. */
@@ -135,7 +170,7 @@ export async function freeInode(op: OpTransaction, record: InodeRecord): Promise
   let rest = false;
   if (allocated > 0) {
     const found = await op.tx.range(tables.blocks, keys.blocksFrom(ino, 0), INLINE_ROWS_MAX + 1);
-    if (found.next === undefined) await freeRows(op, found.rows);
+    if (areFew(found)) await freeRows(op, found.rows);
     else rest = true;
   }
   if (record.xattrCount > 0) {
@@ -147,15 +182,8 @@ export async function freeInode(op: OpTransaction, record: InodeRecord): Promise
   await op.addCounters({ usedInodes: -1 });
 }
 
-/** Removes rows of a file that is gone. */
-export async function freeRows(op: OpTransaction, rows: readonly FoundRow<BlockRecord>[]): Promise<void> {
-  const live = new LiveBytes();
-  let freed = 0;
-  for (const { key, value } of rows) {
-    live.remove(value.extents);
-    freed += allocatedBytes(value.extents);
-    op.tx.delete(op.scope.tables.blocks, key);
-  }
-  await applyLiveBytes(op, live, []);
-  await op.addCounters({ usedBytes: -freed });
+/** Removes rows of a file that is gone, at most {@link STEP_EXTENTS_MAX} extents; the row where more is to be done. */
+export async function freeRows(op: OpTransaction, rows: readonly FoundRow<BlockRecord>[]): Promise<string | undefined> {
+  const { stoppedAt } = await takeExtents(op, rows, 0, () => []);
+  return stoppedAt;
 }

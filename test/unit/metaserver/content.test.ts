@@ -267,6 +267,50 @@ describe('truncation', () => {
   });
 });
 
+describe('files of thousands of extents, each a chunk of its own', () => {
+  const EXTENTS = 2048;
+  const BLOCKS = 30;
+
+  /** A file whose removal in one piece would change more rows than a batch takes. */
+  const scatter = async (name: string): Promise<Ino> => {
+    const { ino } = await client.create(ROOT_INO, name);
+    for (let block = 0; block < BLOCKS; block++) {
+      const chunks = Array.from({ length: EXTENTS }, () => ({ chunkId: nextChunk++ as ChunkId, size: 16 }));
+      const extents = chunks.map(({ chunkId }, i) => ({ offset: i * 32, length: 16, chunkId, chunkOffset: 0 }));
+      await client.commit(ino, { blocks: [{ block, extents }], chunks, sizeAtLeast: (block + 1) * BLOCK });
+    }
+    return ino;
+  };
+
+  const freed = async (): Promise<void> => {
+    while ((await harness.slot.usage()).usedBytes > 0) await harness.clock.sleep(0);
+  };
+
+  test('are removed', async () => {
+    await scatter('f');
+    await client.ok(unlinkOp(ROOT_INO, 'f'));
+    await freed();
+  }, 60_000);
+
+  test('are cut, and what is written meanwhile stays', async () => {
+    const ino = await scatter('f');
+    await client.setattr(ino, { size: 0 });
+    expect(await extentsOf(ino)).toEqual([]);
+    await client.commit(ino, { ...write(0, 4096), truncEpoch: 1 });
+    while ((await harness.slot.usage()).usedBytes > 4096) await harness.clock.sleep(0);
+    expect((await extentsOf(ino)).map(({ block, extents }) => [block, extents.length])).toEqual([[0, 1]]);
+  }, 60_000);
+
+  test('are not overwritten in one piece: E2BIG, and in smaller ones', async () => {
+    const ino = await scatter('f');
+    expect(await client.errno(commitOp(ino, write(0, BLOCKS * BLOCK)))).toBe('E2BIG');
+    for (let block = 0; block < BLOCKS; block++) await client.commit(ino, write(block * BLOCK, BLOCK));
+    expect((await extentsOf(ino)).map(({ extents }) => extents.length)).toEqual(
+      Array.from({ length: BLOCKS }, () => 1),
+    );
+  }, 60_000);
+});
+
 describe('capacity', () => {
   const reserve = async (who: TestClient, bytes: number) => {
     const { result } = await who.ok({ $case: 'reserve', value: { bytes: BigInt(bytes) } });

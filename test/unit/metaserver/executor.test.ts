@@ -79,7 +79,7 @@ describe('batches', () => {
       return Promise.resolve();
     });
     const [failed, created] = await Promise.allSettled([huge, client.create(ROOT_INO, 'f')]);
-    expect(failed).toMatchObject({ status: 'rejected', reason: { code: 'EIO' } });
+    expect(failed).toMatchObject({ status: 'rejected', reason: { code: 'E2BIG' } });
     expect(created.status).toBe('fulfilled');
   });
 });
