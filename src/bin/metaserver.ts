@@ -11,11 +11,11 @@ import { serveRole } from './serve-role.js';
 const REGISTRATION_WAIT_MS = 3000;
 
 /** `curvefs metaserver`. */
-export function runMetaserver(config: MetaserverConfig): Promise<number> {
+export async function runMetaserver(config: MetaserverConfig): Promise<number> {
+  await checkCredentialsFile(config.credentials);
   const advertise = advertisedAddress(config);
   return serveRole('metaserver', config, async ({ stack, version, ...deps }) => {
     const { durability, sessionTtlMs, credentials: credentialsFile } = config;
-    await checkCredentialsFile(credentialsFile);
     const mds = config.mds.map(formatHostPort);
     const metaserver = await startMetaserver(
       { ...deps, openStore: (spec) => openObjectStore(spec, deps, { credentialsFile }) },

@@ -12,11 +12,11 @@ import { serveRole } from './serve-role.js';
 const REGISTRATION_MAX_MS = 10_000;
 
 /** `curvefs standalone`: both roles on one port and one database. */
-export function runStandalone(config: StandaloneConfig): Promise<number> {
+export async function runStandalone(config: StandaloneConfig): Promise<number> {
+  await checkCredentialsFile(config.credentials);
   const advertise = advertisedAddress(config);
   return serveRole('standalone', config, async ({ stack, version, ...deps }) => {
     const { durability, sessionTtlMs, credentials: credentialsFile } = config;
-    await checkCredentialsFile(credentialsFile);
     const listen = formatHostPort(config.listen);
     const host = stack.use(new GrpcHost());
     stack.use(await startMds({ ...deps, host }, { listen, version }));

@@ -1,5 +1,8 @@
 import type { Fh, Ino, SessionId } from '../model/ids.js';
 
+/** More than these are freed at once. */
+export const LINGERING_MAX = 10_000;
+
 /**
  * Who has what open: derived from the open rows, kept in memory because every unlink asks. Changed only when a transaction is applied.
  * Bounded by what the mounts' kernels allow to be open.
@@ -10,11 +13,35 @@ export class OpenFiles {
   readonly #bySession = new Map<SessionId, Map<Fh, Ino>>();
   /** Unlinked, not freed yet. */
   readonly orphans = new Set<Ino>();
+  /** Orphans that nobody had open and that are kept for a moment, with the time until which. INVARIANT: all are in `orphans`; at most {@link LINGERING_MAX}, oldest first. */
+  readonly #lingering = new Map<Ino, number>();
 
   get size(): number {
     let size = 0;
     for (const opens of this.#bySession.values()) size += opens.size;
     return size;
+  }
+
+  get lingering(): ReadonlyMap<Ino, number> {
+    return this.#lingering;
+  }
+
+  /** Keeps an orphan until `untilMs`. */
+  linger(ino: Ino, untilMs: number): void {
+    this.orphans.add(ino);
+    this.#lingering.set(ino, untilMs);
+  }
+
+  /** An orphan is freed. */
+  freed(ino: Ino): void {
+    this.orphans.delete(ino);
+    this.#lingering.delete(ino);
+  }
+
+  /** Orphans were read again. */
+  clearOrphans(): void {
+    this.orphans.clear();
+    this.#lingering.clear();
   }
 
   count(ino: Ino): number {

@@ -31,6 +31,8 @@ export interface SlotOptions {
   /** A session without a frame for so long is over. */
   readonly sessionTtlMs: number;
   readonly cache: CacheOptions;
+  /** How long a file that is removed just after it was made can still be opened by who has looked it up. */
+  readonly lingerMs: number;
 }
 
 /** The server's own changes carry no session. */
@@ -52,6 +54,7 @@ export class Slot implements SlotServices, Closable {
   readonly executor: Executor;
   readonly sessions: Sessions;
   readonly requests: Requests;
+  readonly lingerMs: number;
   readonly #deps: SlotDeps;
   readonly #keeper: OpenKeeper;
   #nearlyFull = false;
@@ -62,6 +65,7 @@ export class Slot implements SlotServices, Closable {
     const { engine, clock, logger, metrics } = deps;
     this.#deps = deps;
     this.info = record.info;
+    this.lingerMs = opts.lingerMs;
     this.keys = new Keys(record.info.id);
     this.hash = new NameHash(record.hashKey);
     this.tables = new SlotTables(engine, opts.cache);
@@ -119,10 +123,11 @@ export class Slot implements SlotServices, Closable {
     }));
   }
 
-  /** What happens by time: about four times per session TTL. */
+  /** What happens by time: once a second, or four times per session TTL. */
   tick(): void {
     this.sessions.expire();
     this.#keeper.checkGrace();
+    this.#keeper.freeLingering(Number(this.nowNs() / 1_000_000n));
   }
 
   execute<Result>(run: (op: OpTransaction) => Promise<Result>): Promise<Result> {

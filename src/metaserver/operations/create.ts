@@ -25,7 +25,7 @@ import { inoFromProto } from '../../wire/attr.js';
 import { createSpecFromProto } from '../../wire/operation.js';
 import type { InodeRecord } from '../records/inode-record.js';
 import { handDown } from './acl.js';
-import { openInode } from './open.js';
+import { freeLingering, openInode } from './open.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
 
@@ -53,6 +53,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
     return { attrs: [record.attr, parent.attr], result: { kind: 'created', created: false } };
   }
   if (isDirectory(spec.mode) && parent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
+  if (await op.isOutOfInodes()) await freeLingering(op, async () => !(await op.isOutOfInodes()));
   const ino = await op.allocateIno();
   const record = await handDown(op, parent, newInode(ino, parent.attr, spec, op.now), spec.umask ?? 0);
   op.putInode(record);

@@ -28,6 +28,8 @@ export interface OpScope {
   readonly tables: SlotTables;
   readonly hash: NameHash;
   readonly opens: OpenFiles;
+  /** How long a file that is removed just after it was made can still be opened by who has looked it up. */
+  readonly lingerMs: number;
   nowNs(): bigint;
   /** Opens may be missing (the server has just started): what is unlinked must be kept for now. */
   opensIncomplete(): boolean;
@@ -60,6 +62,10 @@ export class OpTransaction {
   /** The server's clock, the same for everything that the operation stamps. */
   get now(): Timespec {
     return (this.#now ??= timespecOfNs(this.scope.nowNs()));
+  }
+
+  get nowMs(): number {
+    return Number(this.scope.nowNs() / 1_000_000n);
   }
 
   inode(ino: Ino): MaybePromise<InodeRecord | undefined> {
@@ -181,12 +187,17 @@ export class OpTransaction {
     this.tx.put(this.scope.tables.counters, this.scope.keys.counters, counters);
   }
 
+  /** Whether the filesystem has all the inodes that it may have. */
+  async isOutOfInodes(): Promise<boolean> {
+    const max = this.scope.info.inodesMax;
+    return max > 0 && (await this.counters()).usedInodes >= max;
+  }
+
   /** A fresh inode number, counted: ENOSPC at the filesystem's limit. */
   async allocateIno(): Promise<Ino> {
     this.mustGrow();
+    if (await this.isOutOfInodes()) throw new FsError('ENOSPC', `the filesystem has its ${this.scope.info.inodesMax} inodes`);
     const counters = await this.counters();
-    const max = this.scope.info.inodesMax;
-    if (max > 0 && counters.usedInodes >= max) throw new FsError('ENOSPC', `the filesystem has its ${max} inodes`);
     this.putCounters({ ...counters, usedInodes: counters.usedInodes + 1, nextInoSeq: counters.nextInoSeq + 1 });
     return makeIno(0, counters.nextInoSeq);
   }

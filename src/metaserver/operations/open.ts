@@ -1,4 +1,5 @@
 import { FsError } from '../../common/fs-error.js';
+import type { MaybePromise } from '../../common/maybe-promise.js';
 import type { ExtentsResult, Open } from '../../gen/curvefs/v1/metaserver.js';
 import type { Fh, Ino, SessionId } from '../../model/ids.js';
 import { isRegular } from '../../model/inode.js';
@@ -16,6 +17,8 @@ import { truncate } from './setattr.js';
 /** Files of at most so many blocks and extents get them with the open. */
 const OPEN_BLOCKS_MAX = 16;
 const OPEN_EXTENTS_MAX = 64;
+/** Changes after which an operation frees no more on the way. */
+const REAP_BYTES_MAX = 1 << 20;
 
 /** Registers an open, truncates when asked, and answers with fresh attributes: close-to-open. */
 export async function open(op: OpTransaction, request: Open): Promise<OpReply> {
@@ -68,8 +71,19 @@ export async function freeOrphan(op: OpTransaction, ino: Ino): Promise<void> {
   const { opens, tables, keys } = op.scope;
   const record = await op.inode(ino);
   op.tx.delete(tables.orphans, keys.orphan(ino));
-  op.tx.onApply(() => opens.orphans.delete(ino));
+  op.tx.onApply(() => opens.freed(ino));
   if (record !== undefined) await freeInode(op, record);
+}
+
+/**
+ * Frees files that are only kept for a moment until the operation has done enough: for those that find no room. REQUIRES: the operation has opened nothing.
+ */
+export async function freeLingering(op: OpTransaction, enough: () => MaybePromise<boolean>): Promise<void> {
+  const { opens } = op.scope;
+  for (const ino of opens.lingering.keys()) {
+    if ((await enough()) || op.tx.bytes > REAP_BYTES_MAX) return;
+    if (opens.count(ino) === 0) await freeOrphan(op, ino);
+  }
 }
 
 async function firstExtents(op: OpTransaction, record: InodeRecord): Promise<ExtentsResult | undefined> {

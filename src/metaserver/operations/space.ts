@@ -3,6 +3,7 @@ import type { Reserve } from '../../gen/curvefs/v1/metaserver.js';
 import type { FsUsage } from '../../model/filesystem.js';
 import { fsUsageToProto } from '../../wire/filesystem.js';
 import { safeNumber } from '../../wire/safe-number.js';
+import { freeLingering } from './open.js';
 import { roundReservation } from './extents.js';
 import type { OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
@@ -28,15 +29,20 @@ export async function reserve(op: OpTransaction, request: Reserve): Promise<OpRe
   const key = keys.session(op.session);
   const session = await op.tx.get(tables.sessions, key);
   if (session === undefined) throw new FsError('ESHUTDOWN', 'the session is over');
+  const free = async (): Promise<number> => {
+    const { usedBytes, reservedBytes: promised } = await op.counters();
+    return info.capacityBytes - usedBytes - (promised - session.reservedBytes);
+  };
+  if ((await free()) < wanted) await freeLingering(op, async () => (await free()) >= wanted);
+  const reservedBytes = Math.max(0, Math.min(wanted, await free()));
   const counters = await op.counters();
-  const others = counters.reservedBytes - session.reservedBytes;
-  const reservedBytes = Math.max(0, Math.min(wanted, info.capacityBytes - counters.usedBytes - others));
   if (reservedBytes !== session.reservedBytes) {
     op.tx.put(tables.sessions, key, { ...session, reservedBytes });
-    op.putCounters({ ...counters, reservedBytes: others + reservedBytes });
+    op.putCounters({ ...counters, reservedBytes: counters.reservedBytes - session.reservedBytes + reservedBytes });
   }
-  const short = reservedBytes < wanted;
-  return granted(reservedBytes, short && (await op.tx.range(tables.trims, keys.trims(), 1)).rows.length > 0);
+  if (reservedBytes === wanted) return granted(reservedBytes, false);
+  const trims = await op.tx.range(tables.trims, keys.trims(), 1);
+  return granted(reservedBytes, trims.rows.length > 0 || op.scope.opens.lingering.size > 0);
 }
 
 function granted(bytes: number, freeing: boolean): OpReply {

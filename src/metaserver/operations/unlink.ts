@@ -1,10 +1,11 @@
 import { FsError } from '../../common/fs-error.js';
 import type { Link, Rmdir, Unlink } from '../../gen/curvefs/v1/metaserver.js';
 import type { Ino } from '../../model/ids.js';
-import { isDirectory, LINK_MAX, S_IFMT } from '../../model/inode.js';
+import { isDirectory, isRegular, LINK_MAX, S_IFMT } from '../../model/inode.js';
 import { inoFromProto } from '../../wire/attr.js';
 import type { InodeRecord } from '../records/inode-record.js';
 import { freeInode } from './content.js';
+import { LINGERING_MAX } from '../open-files.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
 import type { OpReply } from './reply.js';
 
@@ -29,7 +30,7 @@ export async function link(op: OpTransaction, request: Link): Promise<OpReply> {
 function keepOrphan(op: OpTransaction, ino: Ino): void {
   const { opens, tables, keys } = op.scope;
   op.tx.delete(tables.orphans, keys.orphan(ino));
-  op.tx.onApply(() => opens.orphans.delete(ino));
+  op.tx.onApply(() => opens.freed(ino));
 }
 
 export async function unlink(op: OpTransaction, request: Unlink): Promise<OpReply> {
@@ -51,7 +52,16 @@ export async function rmdir(op: OpTransaction, request: Rmdir): Promise<OpReply>
   return { attrs: [removed.attr, directory.attr] };
 }
 
-/** Takes one name from a file, or the only one from an empty directory. What nothing names is freed, or kept while it is open; the inode as it is then. */
+/**
+ * A file that was made just now may have been looked up just now, by somebody about to open it. The kernel bears once that the file is gone by then (ESTALE: it walks the path again), but
+ * where a name is replaced or removed and made all the time also the second file may be gone; so those are kept for a moment.
+ */
+function lingers({ scope, nowMs }: OpTransaction, { attr }: InodeRecord): boolean {
+  if (!isRegular(attr.mode) || scope.opens.lingering.size >= LINGERING_MAX) return false;
+  return nowMs - attr.btime.sec * 1000 - attr.btime.nsec / 1e6 < scope.lingerMs;
+}
+
+/** Takes one name from a file, or the only one from an empty directory. What nothing names is freed, or kept while it is open or very young; the inode as it is then. */
 export async function dropLink(op: OpTransaction, record: InodeRecord): Promise<InodeRecord> {
   const { opens, tables, keys } = op.scope;
   const { ino, mode, nlink } = record.attr;
@@ -62,6 +72,10 @@ export async function dropLink(op: OpTransaction, record: InodeRecord): Promise<
     op.putInode(unlinked);
     op.tx.put(tables.orphans, keys.orphan(ino), true);
     op.tx.onApply(() => opens.orphans.add(ino));
+  } else if (lingers(op, unlinked)) {
+    op.putInode(unlinked);
+    op.tx.put(tables.orphans, keys.orphan(ino), true);
+    op.tx.onApply(() => opens.linger(ino, op.nowMs + op.scope.lingerMs));
   } else {
     await freeInode(op, unlinked);
   }

@@ -112,6 +112,17 @@ export class OpenKeeper {
     this.#freeOrphans();
   }
 
+  /** Frees what was kept for a moment after its last name went. */
+  freeLingering(nowMs: number): void {
+    const { opens } = this.#slot;
+    for (const [ino, untilMs] of opens.lingering) {
+      if (untilMs > nowMs) break;
+      this.#slot.inBackground(async (op) => {
+        if (opens.lingering.has(ino) && opens.count(ino) === 0) await freeOrphan(op, ino);
+      });
+    }
+  }
+
   /** Releases everything that an ended session had open, in bounded steps; what is left after a crash is dropped at the next start. */
   async drop(id: SessionId): Promise<void> {
     const { opens } = this.#slot;
@@ -136,7 +147,7 @@ export class OpenKeeper {
 
   async #loadOrphans(): Promise<void> {
     const { opens, tables, keys } = this.#slot;
-    opens.orphans.clear();
+    opens.clearOrphans();
     await this.#slot.scan(tables.orphans, keys.orphans(), (key) => opens.orphans.add(firstOfKey(key) as Ino));
   }
 

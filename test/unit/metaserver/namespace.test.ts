@@ -4,6 +4,7 @@ import type { Fh, Ino } from '../../../src/model/ids.js';
 import {
   createOp,
   first,
+  FS,
   Harness,
   linkOp,
   lookupOp,
@@ -151,6 +152,52 @@ describe('unlink and rmdir', () => {
     expect(await client.errno(linkOp(file.ino, ROOT_INO, 'e'))).toBe('ENOENT');
     expect(await client.getattr(file.ino)).toMatchObject({ nlink: 0 });
     client.release(file.ino, 9);
+  });
+});
+
+describe('a file that is removed just after it was made', () => {
+  beforeEach(async () => {
+    await harness.close();
+    harness = await Harness.start({ lingerMs: 1000, fs: { inodesMax: 4, capacityBytes: 16 * FS.blockSizeBytes } });
+    client = await harness.client();
+  });
+
+  const isGone = async (ino: Ino): Promise<boolean> =>
+    (await client.errno({ $case: 'getattr', value: { ino: BigInt(ino) } })) === 'ENOENT';
+
+  test('can be opened for a moment, and lives until it is closed', async () => {
+    const [a, b, old] = [await client.create(ROOT_INO, 'a'), await client.create(ROOT_INO, 'b'), await client.create(ROOT_INO, 'old')];
+    await client.ok(unlinkOp(ROOT_INO, 'a'));
+    await client.ok(renameOp([ROOT_INO, 'old'], [ROOT_INO, 'b']));
+    await client.open(a.ino, 1);
+    expect(await client.getattr(b.ino)).toMatchObject({ nlink: 0 });
+    harness.clock.advance(1000);
+    harness.slot.tick();
+    expect(await isGone(b.ino)).toBe(true);
+    expect(await isGone(a.ino)).toBe(false);
+    client.release(a.ino, 1);
+    expect(await isGone(a.ino)).toBe(true);
+    await client.ok(unlinkOp(ROOT_INO, 'b'));
+    expect(await isGone(old.ino)).toBe(true);
+  });
+
+  test('gives way when there is no other room', async () => {
+    const names = ['a', 'b', 'c'];
+    for (const name of names) await client.create(ROOT_INO, name);
+    for (const name of names) {
+      await client.ok(unlinkOp(ROOT_INO, name));
+      await client.create(ROOT_INO, `${name}2`);
+    }
+    expect(await client.errno(createOp(ROOT_INO, 'more'))).toBe('ENOSPC');
+  });
+
+  test('is freed after a restart', async () => {
+    const { ino } = await client.create(ROOT_INO, 'a');
+    await client.ok(unlinkOp(ROOT_INO, 'a'));
+    await harness.slot.sessions.end(client.id, 0, 'done');
+    await harness.restart();
+    client = await harness.client();
+    while (!(await isGone(ino))) await harness.clock.sleep(0);
   });
 });
 
