@@ -26,7 +26,7 @@ kernel('curvefs status MOUNTPOINT', () => {
       const idle = { dirtyBytes: 0, leftJournals: { count: 0, paths: [] } };
       expect(await status()).toMatchObject({ state: 'serving', source: cluster.source(), data: idle });
       await server!.addFault({ op: 'PutObject', count: -1, status: 403, code: 'AccessDenied' });
-      const written = await cluster.box.run('echo text > mnt/f');
+      const written = await cluster.box.run('echo text | dd of=mnt/f conv=fsync');
       expect(written.stderr).toContain('Permission denied');
       const failing = { inodes: 1, lastError: expect.stringContaining('AccessDenied') as unknown };
       expect((await status()).data).toMatchObject({ dirtyBytes: 5, failing });

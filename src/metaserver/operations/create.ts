@@ -68,6 +68,7 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
 async function createUnnamed(op: OpTransaction, parent: Ino, spec: CreateSpec): Promise<OpReply> {
   const { tables, keys, opens } = op.scope;
   const directory = await op.mustLiveDirectory(parent);
+  if (await op.isOutOfInodes()) await freeLingering(op, async () => !(await op.isOutOfInodes()));
   const ino = await op.allocateIno();
   const made = await handDown(op, directory, newInode(ino, directory.attr, spec, op.now), spec.umask ?? 0);
   const record = { ...made, attr: { ...made.attr, nlink: 0 }, linkable: !spec.exclusive };

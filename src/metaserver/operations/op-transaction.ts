@@ -196,7 +196,8 @@ export class OpTransaction {
   /** A fresh inode number, counted: ENOSPC at the filesystem's limit. */
   async allocateIno(): Promise<Ino> {
     this.mustGrow();
-    if (await this.isOutOfInodes()) throw new FsError('ENOSPC', `the filesystem has its ${this.scope.info.inodesMax} inodes`);
+    if (await this.isOutOfInodes())
+      throw new FsError('ENOSPC', `the filesystem has its ${this.scope.info.inodesMax} inodes`);
     const counters = await this.counters();
     this.putCounters({ ...counters, usedInodes: counters.usedInodes + 1, nextInoSeq: counters.nextInoSeq + 1 });
     return makeIno(0, counters.nextInoSeq);
