@@ -384,7 +384,11 @@ export class MountData implements FileData {
     gauge('data_dirty_extents', 'Runs of dirty bytes in memory', () => this.#totals.pieces);
     gauge('data_inodes', 'Inodes that the data path knows', () => this.#table.size);
     gauge('data_writers_waiting', 'Writes that wait for room', () => this.#writes.waiting);
-    gauge('data_inode_locks_waiting', 'Commits and changes of attributes that wait for another of the same inode', () => this.#table.lock.waiting);
+    gauge(
+      'data_inode_locks_waiting',
+      'Commits and changes of attributes that wait for another of the same inode',
+      () => this.#table.lock.waiting,
+    );
     gauge('data_reserved_bytes', 'Space reserved at the server', () => this.#reservation.reservedBytes);
     gauge('data_uploads_active', 'Uploads under way', () => this.#uploader.active);
     gauge('data_uploads_queued', 'Uploads that wait for a slot', () => this.#uploader.queued);

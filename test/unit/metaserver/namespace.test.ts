@@ -166,7 +166,11 @@ describe('a file that is removed just after it was made', () => {
     (await client.errno({ $case: 'getattr', value: { ino: BigInt(ino) } })) === 'ENOENT';
 
   test('can be opened for a moment, and lives until it is closed', async () => {
-    const [a, b, old] = [await client.create(ROOT_INO, 'a'), await client.create(ROOT_INO, 'b'), await client.create(ROOT_INO, 'old')];
+    const [a, b, old] = [
+      await client.create(ROOT_INO, 'a'),
+      await client.create(ROOT_INO, 'b'),
+      await client.create(ROOT_INO, 'old'),
+    ];
     await client.ok(unlinkOp(ROOT_INO, 'a'));
     await client.ok(renameOp([ROOT_INO, 'old'], [ROOT_INO, 'b']));
     await client.open(a.ino, 1);
