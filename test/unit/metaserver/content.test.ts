@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { NO_CHUNK, type BlockExtents, type Extent } from '../../../src/model/extent.js';
+import { MemoryEngine } from '../../../src/kv/memory-engine.js';
 import type { ChunkId, Fh, Ino } from '../../../src/model/ids.js';
 import type { Response } from '../../../src/gen/curvefs/v1/metaserver.js';
 import { chunkKey } from '../../../src/model/chunk-key.js';
@@ -269,7 +270,17 @@ describe('truncation', () => {
 
 describe('files of thousands of extents, each a chunk of its own', () => {
   const EXTENTS = 2048;
-  const BLOCKS = 30;
+  const BLOCKS = 10;
+
+  beforeEach(async () => {
+    await harness.close();
+    // 128 rows of them would not fit into the real one either
+    const engine = new (class extends MemoryEngine {
+      override readonly properties = { ...new MemoryEngine().properties, batchBytesMax: 2 << 20 };
+    })();
+    harness = await Harness.start({ engine });
+    client = await harness.client();
+  });
 
   /** A file whose removal in one piece would change more rows than a batch takes. */
   const scatter = async (name: string): Promise<Ino> => {
