@@ -378,29 +378,41 @@ export class MountData implements FileData {
   }
 
   #declareMetrics(budget: ExtentBudget): void {
-    const gauge = (name: string, help: string, read: () => number): void =>
-      this.#deps.metrics.gauge({ name, help }, read);
-    gauge('data_dirty_bytes', 'Acknowledged bytes that are not committed yet', () => this.#totals.bytes);
-    gauge('data_dirty_extents', 'Runs of dirty bytes in memory', () => this.#totals.pieces);
-    gauge('data_inodes', 'Inodes that the data path knows', () => this.#table.size);
-    gauge('data_writers_waiting', 'Writes that wait for room', () => this.#writes.waiting);
-    gauge(
-      'data_inode_locks_waiting',
-      'Commits and changes of attributes that wait for another of the same inode',
+    const { metrics } = this.#deps;
+    metrics.gauge(
+      { name: 'data_dirty_bytes', help: 'Acknowledged bytes that are not committed yet' },
+      () => this.#totals.bytes,
+    );
+    metrics.gauge({ name: 'data_dirty_extents', help: 'Runs of dirty bytes in memory' }, () => this.#totals.pieces);
+    metrics.gauge({ name: 'data_inodes', help: 'Inodes that the data path knows' }, () => this.#table.size);
+    metrics.gauge({ name: 'data_writers_waiting', help: 'Writes that wait for room' }, () => this.#writes.waiting);
+    metrics.gauge(
+      {
+        name: 'data_inode_locks_waiting',
+        help: 'Commits and changes of attributes that wait for another of the same inode',
+      },
       () => this.#table.lock.waiting,
     );
-    gauge('data_reserved_bytes', 'Space reserved at the server', () => this.#reservation.reservedBytes);
-    gauge('data_uploads_active', 'Uploads under way', () => this.#uploader.active);
-    gauge('data_uploads_queued', 'Uploads that wait for a slot', () => this.#uploader.queued);
-    gauge('data_commits', 'Commits done', () => this.#committer.commits);
-    gauge(
-      'data_dropped_bytes',
-      'Uncommitted bytes of deleted files that were dropped',
+    metrics.gauge(
+      { name: 'data_reserved_bytes', help: 'Space reserved at the server' },
+      () => this.#reservation.reservedBytes,
+    );
+    metrics.gauge({ name: 'data_uploads_active', help: 'Uploads under way' }, () => this.#uploader.active);
+    metrics.gauge({ name: 'data_uploads_queued', help: 'Uploads that wait for a slot' }, () => this.#uploader.queued);
+    metrics.gauge({ name: 'data_commits', help: 'Commits done' }, () => this.#committer.commits);
+    metrics.gauge(
+      { name: 'data_dropped_bytes', help: 'Uncommitted bytes of deleted files that were dropped' },
       () => this.#committer.droppedBytes,
     );
-    gauge('data_memory_cache_bytes', 'Chunk payload in memory', () => this.#chunks.bytes);
-    gauge('data_fetching_bytes', 'Chunk payload being fetched', () => this.#chunks.fetchingBytes);
-    gauge('data_extents_cached', 'Committed extents in memory', () => budget.extents);
-    gauge('data_failed_inodes', 'Inodes with dirty data whose last upload failed', () => this.#failures.size);
+    metrics.gauge({ name: 'data_memory_cache_bytes', help: 'Chunk payload in memory' }, () => this.#chunks.bytes);
+    metrics.gauge(
+      { name: 'data_fetching_bytes', help: 'Chunk payload being fetched' },
+      () => this.#chunks.fetchingBytes,
+    );
+    metrics.gauge({ name: 'data_extents_cached', help: 'Committed extents in memory' }, () => budget.extents);
+    metrics.gauge(
+      { name: 'data_failed_inodes', help: 'Inodes with dirty data whose last upload failed' },
+      () => this.#failures.size,
+    );
   }
 }

@@ -125,10 +125,18 @@ export class MetadataClient implements Metadata {
     };
     this.#hits = counters('meta_cache_hits_total', 'Metadata answered from the cache');
     this.#misses = counters('meta_cache_misses_total', 'Metadata asked of the metaserver');
-    const gauge = (name: string, help: string, read: () => number): void => deps.metrics.gauge({ name, help }, read);
-    gauge('meta_cached_inodes', 'Inodes whose attributes are cached', () => this.#cache.attrs.size);
-    gauge('meta_cached_dentries', 'Directory entries cached', () => this.#cache.dentryCount);
-    gauge('meta_cached_complete_names', 'Names of directories known completely', () => this.#cache.completeWeight);
+    deps.metrics.gauge(
+      { name: 'meta_cached_inodes', help: 'Inodes whose attributes are cached' },
+      () => this.#cache.attrs.size,
+    );
+    deps.metrics.gauge(
+      { name: 'meta_cached_dentries', help: 'Directory entries cached' },
+      () => this.#cache.dentryCount,
+    );
+    deps.metrics.gauge(
+      { name: 'meta_cached_complete_names', help: 'Names of directories known completely' },
+      () => this.#cache.completeWeight,
+    );
   }
 
   get sessionId(): SessionId {

@@ -128,15 +128,22 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
     this.#stub = new MetaserverStub(options.address, credentials.createInsecure(), CHANNEL_OPTIONS);
     this.#serverClock = new ServerClock(deps.clock);
     this.#metrics = new RpcMetrics(deps.metrics);
-    const gauge = (name: string, help: string, read: () => number): void => deps.metrics.gauge({ name, help }, read);
-    gauge('meta_outstanding', 'Metadata operations sent and not answered', () => this.#calls.size);
-    gauge('meta_waiting', 'Metadata operations that wait to be sent', () => this.#waiting.size);
+    deps.metrics.gauge(
+      { name: 'meta_outstanding', help: 'Metadata operations sent and not answered' },
+      () => this.#calls.size,
+    );
+    deps.metrics.gauge(
+      { name: 'meta_waiting', help: 'Metadata operations that wait to be sent' },
+      () => this.#waiting.size,
+    );
     const { opDeadlineMs } = options;
     if (opDeadlineMs !== undefined) {
       const everyMs = Math.min(EXPIRE_MS, opDeadlineMs / 2);
       this.#expiry = setInterval(() => this.#expire(opDeadlineMs), everyMs).unref();
     }
-    gauge('meta_attached', '1 while the session stream stands', () => (this.#attached ? 1 : 0));
+    deps.metrics.gauge({ name: 'meta_attached', help: '1 while the session stream stands' }, () =>
+      this.#attached ? 1 : 0,
+    );
   }
 
   get sessionId(): SessionId {

@@ -27,9 +27,14 @@ export class LimitStore extends StoreDecorator {
     super(deps.inner);
     this.#opts = opts;
     this.#queue = new PQueue({ concurrency: opts.concurrency });
-    const gauge = (name: string, help: string, read: () => number): void => deps.metrics.gauge({ name, help }, read);
-    gauge('object_requests_running', 'Object requests under way', () => this.#queue.pending);
-    gauge('object_requests_queued', 'Object requests that wait for a slot', () => this.#queue.size);
+    deps.metrics.gauge(
+      { name: 'object_requests_running', help: 'Object requests under way' },
+      () => this.#queue.pending,
+    );
+    deps.metrics.gauge(
+      { name: 'object_requests_queued', help: 'Object requests that wait for a slot' },
+      () => this.#queue.size,
+    );
   }
 
   override async close(): Promise<void> {

@@ -27,11 +27,13 @@ kernel('curvefs status MOUNTPOINT', () => {
       expect(await status()).toMatchObject({ state: 'serving', source: cluster.source(), data: idle });
       await server!.addFault({ op: 'PutObject', count: -1, status: 403, code: 'AccessDenied' });
       const written = await cluster.box.run('echo text | dd of=mnt/f conv=fsync');
-      expect(written.stderr).toContain('Permission denied');
+      expect(written.stderr).toContain('Input/output error');
       const failing = { inodes: 1, lastError: expect.stringContaining('AccessDenied') as unknown };
       expect((await status()).data).toMatchObject({ dirtyBytes: 5, failing });
       const text = await cluster.curvefs(`status '${cluster.box.path('mnt')}'`);
-      expect(text.stdout).toMatch(/^Not uploaded: +5B$[^]*^warning: uploads of 1 files fail since .*AccessDenied/m);
+      expect(text.stdout).toMatch(
+        /^Not uploaded: +5 bytes$[^]*^warning: uploads of 1 files fail since .*AccessDenied/m,
+      );
       await server!.clearFaults();
       await cluster.box.sh('sync -f mnt/f; cat mnt/f');
       await waitFor(async () => (await status()).data?.dirtyBytes === 0, 40_000);

@@ -54,11 +54,13 @@ export class BlockCache {
   constructor(deps: { readonly logger: Logger; readonly metrics: MetricsRegistry }, opts: BlockCacheOptions) {
     this.#opts = opts;
     this.#logger = deps.logger;
-    const gauge = (name: string, help: string, read: () => number): void => deps.metrics.gauge({ name, help }, read);
-    gauge('block_cache_bytes', 'Bytes in the block cache', () => this.#bytes);
-    gauge('block_cache_files', 'Files in the block cache', () => this.#entries.size);
-    gauge('block_cache_hits', 'Requests answered from the block cache', () => this.#hits);
-    gauge('block_cache_misses', 'Requests that the block cache could not answer', () => this.#misses);
+    deps.metrics.gauge({ name: 'block_cache_bytes', help: 'Bytes in the block cache' }, () => this.#bytes);
+    deps.metrics.gauge({ name: 'block_cache_files', help: 'Files in the block cache' }, () => this.#entries.size);
+    deps.metrics.gauge({ name: 'block_cache_hits', help: 'Requests answered from the block cache' }, () => this.#hits);
+    deps.metrics.gauge(
+      { name: 'block_cache_misses', help: 'Requests that the block cache could not answer' },
+      () => this.#misses,
+    );
   }
 
   get bytes(): number {

@@ -280,7 +280,7 @@ describe('status of a mount', () => {
     expect(await runCli(['status', 'mnt'], deps)).toBe(0);
     expect(out().split('\n').slice(-8)).toEqual([
       expect.stringMatching(/^Cache: +\/c$/) as unknown,
-      expect.stringMatching(/^Not uploaded: +8KiB$/) as unknown,
+      expect.stringMatching(/^Not uploaded: +8192 bytes$/) as unknown,
       'warning: the session is lost: nothing can be uploaded until the filesystem is mounted anew',
       'warning: uploads of 2 files fail since 1970-01-01T00:00:00.000Z: AccessDenied',
       'warning: data of an ended mount was not taken over and is kept in /c/refused/7',

@@ -1,7 +1,6 @@
 import { Argument, Command } from 'commander';
 import { resolve } from 'node:path';
 import type { MountStatus } from '../../../client/launch/control-protocol.js';
-import { formatSize } from '../../../config/size.js';
 import type { MdsStatus } from '../../../meta/mds-client.js';
 import type { CliDeps } from '../../cli-deps.js';
 import { addFlags, MDS_FLAG, outputFlag, withMds } from '../../flags.js';
@@ -35,7 +34,7 @@ function renderMount({ source, mountpoint, cacheDir, state, startedMs, data, ...
     ['Up', formatUptime(Date.now() - startedMs)],
     ['Processes', [pids.supervisorPid, pids.workerPid].filter((pid) => pid !== undefined).join(', ')],
     ['Cache', cacheDir],
-    ['Not uploaded', data === undefined ? 'unknown' : formatSize(data.dirtyBytes)],
+    ['Not uploaded', data === undefined ? 'unknown' : `${data.dirtyBytes} bytes`],
   ]);
   const warnings: string[] = [];
   if (data === undefined) warnings.push('the worker does not answer');
