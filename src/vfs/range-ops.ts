@@ -1,9 +1,9 @@
 import { FsError } from '../common/fs-error.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { FallocateMode } from '../meta/metadata.js';
-import type { Ino } from '../model/ids.js';
 import { FILE_SIZE_MAX_BYTES } from '../model/inode.js';
 import { mayReadBy, mayWriteBy } from './handle-table.js';
+import { dropPrivileges } from './privileges.js';
 import {
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
@@ -14,7 +14,7 @@ import {
   type FallocateRequest,
   type LseekRequest,
 } from './requests.js';
-import type { VfsContext } from './vfs-context.js';
+import { type VfsContext, withStep } from './vfs-context.js';
 import type { VfsCore } from './vfs-core.js';
 
 /** The operations on ranges of open files: fallocate, lseek, copy_file_range. As for all open files, the handle's access mode is what counts. */
@@ -37,9 +37,8 @@ export class RangeOps {
     if (offset >= FILE_SIZE_MAX_BYTES) return;
     const ino = core.inner(request.ino);
     const bounded = Math.min(length, FILE_SIZE_MAX_BYTES - offset);
-    await this.#changing(ctx, request.ino, (killPriv) =>
-      core.data.fallocate(ctx, ino, { mode, keepSize, offset, length: bounded, killPriv }),
-    );
+    await dropPrivileges(core, ctx, ino, 0);
+    await core.data.fallocate(withStep(ctx, 1), ino, { mode, keepSize, offset, length: bounded });
   }
 
   lseek(ctx: VfsContext, { ino, offset, whence }: LseekRequest): MaybePromise<number> {
@@ -59,19 +58,8 @@ export class RangeOps {
     if (length <= 0) return 0;
     const source = core.inner(request.source);
     const ino = core.inner(request.ino);
-    return this.#changing(ctx, request.ino, (killPriv) =>
-      core.data.copyRange(ctx, ino, { source, sourceOffset, offset, length, killPriv }),
-    );
-  }
-
-  /** A change of content by the caller drops setuid and setgid; the kernel gives no sign of it here (fuse.md section 3), and must be told of the new mode. */
-  async #changing<T>(ctx: VfsContext, outer: Ino, change: (killPriv: boolean) => Promise<T>): Promise<T> {
-    const core = this.#core;
-    const killPriv = ctx.uid !== 0;
-    const drops = killPriv && core.hasPrivileges(core.inner(outer));
-    const result = await change(killPriv);
-    if (drops) await core.driverCache?.invalidateAttr(outer);
-    return result;
+    await dropPrivileges(core, ctx, ino, 0);
+    return core.data.copyRange(withStep(ctx, 1), ino, { source, sourceOffset, offset, length });
   }
 }
 

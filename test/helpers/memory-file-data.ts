@@ -67,21 +67,20 @@ export class MemoryFileData implements FileData {
 
   async fallocate(ctx: OpContext, ino: Ino, request: AllocateRequest): Promise<void> {
     this.calls.push(`fallocate ${request.mode} ${ino}`);
-    await this.#meta.fallocate(ctx, ino, { ...request, sizeAtLeast: 0 });
-    const { mode, offset, length, keepSize, killPriv } = request;
+    await this.#meta.fallocate(ctx, ino, { ...request, sizeAtLeast: 0, killPriv: false });
+    const { mode, offset, length, keepSize } = request;
     const content = this.#ensure(ino);
     const end = offset + length;
     if (mode !== 'allocate') content.bytes.subarray(offset, end).fill(0);
     if (mode !== 'punch' && !keepSize && end > content.bytes.length) content.bytes = resize(content.bytes, end);
-    if (killPriv) content.killed = true;
   }
 
   async copyRange(_ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number> {
     this.calls.push(`copyRange ${request.source} ${ino}`);
     const from = this.#content.get(request.source)?.bytes ?? Buffer.alloc(0);
     const data = Buffer.from(from.subarray(request.sourceOffset, request.sourceOffset + request.length));
-    const { killPriv } = request;
-    if (data.length > 0) this.write(ino, request.offset, data, { append: false, fromPageCache: false, killPriv });
+    if (data.length > 0)
+      this.write(ino, request.offset, data, { append: false, fromPageCache: false, killPriv: false });
     return data.length;
   }
 

@@ -246,7 +246,7 @@ class Run {
   ): Promise<void> {
     const { h, ino } = this;
     await h.data.fallocate({ opId: h.metadata.clientOpId() }, ino, {
-      ...{ mode, offset, length, keepSize, killPriv: false },
+      ...{ mode, offset, length, keepSize },
     });
   }
 
@@ -255,7 +255,7 @@ class Run {
     const source = this.#inos[from]!;
     if (source === ino && Math.abs(at - sourceOffset) < count) return;
     const data = Buffer.from(this.#models[from]!.content.subarray(sourceOffset, sourceOffset + count));
-    const request = { source, sourceOffset, offset: at, length: count, killPriv: false };
+    const request = { source, sourceOffset, offset: at, length: count };
     for (let attempt = 0; ; attempt++) {
       try {
         const copied = this.h.data.copyRange({ opId: h.metadata.clientOpId() }, ino, request);

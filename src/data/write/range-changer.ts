@@ -15,8 +15,6 @@ export interface AllocateRequest {
   readonly offset: number;
   readonly length: number;
   readonly keepSize: boolean;
-  /** As `WriteOptions.killPriv`. */
-  readonly killPriv: boolean;
 }
 
 /** What copy_file_range(2) is to do. */
@@ -25,7 +23,6 @@ export interface CopyRequest {
   readonly sourceOffset: number;
   readonly offset: number;
   readonly length: number;
-  readonly killPriv: boolean;
 }
 
 export interface RangeChangerDeps {
@@ -49,7 +46,6 @@ interface Change {
   readonly ctx: OpContext;
   /** What was written to the range before is over. */
   readonly cuts: boolean;
-  readonly killPriv: boolean;
   readonly send: (opId: OpId, done: number, sizeAtLeast: number, killPriv: boolean) => Promise<RangeResult>;
   readonly offset: number;
   readonly length: number;
@@ -69,21 +65,21 @@ export class RangeChanger {
 
   async fallocate(ctx: OpContext, ino: Ino, request: AllocateRequest): Promise<void> {
     const { metadata, table } = this.#deps;
-    const { mode, offset, length, keepSize, killPriv } = request;
+    const { mode, offset, length, keepSize } = request;
     const state = await table.load(ino, ctx.signal);
-    const send: Change['send'] = (opId, done, sizeAtLeast, kill) =>
+    const send: Change['send'] = (opId, done, sizeAtLeast, killPriv) =>
       metadata.fallocate({ opId }, ino, {
-        ...{ mode, keepSize, sizeAtLeast, killPriv: kill },
+        ...{ mode, keepSize, sizeAtLeast, killPriv },
         offset: offset + done,
         length: length - done,
       });
-    await this.#run(state, { ctx, cuts: mode !== 'allocate', killPriv, send, offset, length });
+    await this.#run(state, { ctx, cuts: mode !== 'allocate', send, offset, length });
   }
 
   /** Returns how many bytes were copied: fewer than asked for where the source ends. */
   async copyRange(ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number> {
     const { metadata, table, uploads } = this.#deps;
-    const { source, sourceOffset, offset, killPriv } = request;
+    const { source, sourceOffset, offset } = request;
     const from = await table.load(source, ctx.signal);
     // Once and for all: the source may grow by the copy itself.
     const length = Math.min(request.length, from.size - sourceOffset);
@@ -92,14 +88,14 @@ export class RangeChanger {
     if (from.dirty) await uploads.flush(from, ctx.signal);
     this.#deps.settled(from);
     const state = await table.load(ino, ctx.signal);
-    const send: Change['send'] = (opId, done, sizeAtLeast, kill) =>
+    const send: Change['send'] = (opId, done, sizeAtLeast, killPriv) =>
       metadata.cloneRange({ opId }, ino, {
-        ...{ source, sizeAtLeast, killPriv: kill },
+        ...{ source, sizeAtLeast, killPriv },
         sourceOffset: sourceOffset + done,
         offset: offset + done,
         length: length - done,
       });
-    return this.#run(state, { ctx, cuts: true, killPriv, send, offset, length });
+    return this.#run(state, { ctx, cuts: true, send, offset, length });
   }
 
   /** The parts one after the other; returns how far it came. */
@@ -137,7 +133,7 @@ export class RangeChanger {
     const part = await table.locked(state.ino, change.ctx.signal, async () => {
       const before = ledger.lastSequence;
       const sizeAtLeast = state.size > state.attr.size ? state.size : 0;
-      const killPriv = change.killPriv || state.killPrivAt > 0;
+      const killPriv = state.killPrivAt > 0;
       let result: RangeResult;
       try {
         // It is not interrupted: it would not be known whether it is done.

@@ -370,7 +370,7 @@ describe('MountData', () => {
     const [ino, other] = [await h.create('f'), await h.create('g')];
     const allocate = (mode: 'allocate' | 'punch', offset: number, length: number): Promise<void> =>
       h.data.fallocate({ opId: h.metadata.clientOpId() }, ino, {
-        ...{ mode, offset, length, keepSize: true, killPriv: false },
+        ...{ mode, offset, length, keepSize: true },
       });
     await h.write(other, 0, bytes(4096, 1));
     await expect(allocate('allocate', 0, CAPACITY)).rejects.toMatchObject({ code: 'ENOSPC' });
