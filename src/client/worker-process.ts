@@ -26,6 +26,12 @@ const WORKER_ENV = {
   MALLOC_TRIM_THRESHOLD_: '131072',
 } as const;
 
+/**
+ * The caches of metadata are bounded (about 200 MiB), but what a walk puts through them is garbage of the old generation, and with its default maximum of several GiB V8 lets the heap grow to
+ * four times what lives before it collects: 820 MiB resident after two walks of 840 000 files. With this maximum it collects at about 1.6 times: 425 MiB after three. File data is outside the heap.
+ */
+const WORKER_HEAP = ['--max-old-space-size=1024'];
+
 /** The worker as its supervisor sees it: a child process with the kernel connection as descriptor 3, orders in, reports out. */
 export class WorkerProcess extends EventEmitter<Events> {
   readonly #child: ChildProcess;
@@ -35,7 +41,7 @@ export class WorkerProcess extends EventEmitter<Events> {
   /** Starts it. `fuseFd` is duplicated into the child; undefined = the worker's driver mounts by itself. */
   constructor(fuseFd: number | undefined) {
     super();
-    this.#child = spawn(process.execPath, ['--enable-source-maps', WORKER_PROGRAM], {
+    this.#child = spawn(process.execPath, ['--enable-source-maps', ...WORKER_HEAP, WORKER_PROGRAM], {
       cwd: '/',
       // 0 1 2, then FUSE_FD, then the channel.
       stdio: ['ignore', 'ignore', 'inherit', fuseFd ?? 'ignore', 'ipc'],
