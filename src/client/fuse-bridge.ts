@@ -240,7 +240,7 @@ export class FuseBridge implements FuseOperations {
   }
 
   statfs(_request: undefined, ctx: FuseContext): MaybePromise<StatfsReply> {
-    return this.#fs.statfs(new KernelContext(ctx));
+    return this.#fs.statfs(new KernelContext(ctx), ctx.nodeid as Ino);
   }
 
   getxattr(request: fuse.GetxattrRequest, ctx: FuseContext): MaybePromise<Uint8Array> {

@@ -57,7 +57,7 @@ export class FuseNativeBridge {
 
   /** What `fuse-native` calls. */
   readonly operations: FuseNativeOperations = {
-    statfs: (_path, done) => this.#answer(done, async (ctx) => statfsOf(await this.#deps.fs.statfs(ctx))),
+    statfs: (_path, done) => this.#answer(done, async (ctx) => statfsOf(await this.#deps.fs.statfs(ctx, ROOT_INO))),
     getattr: (path, done) => this.#answer(done, async (ctx) => statOf(await this.#paths.attr(ctx, path))),
     readdir: (path, done) => this.#answer(done, (ctx) => this.#list(ctx, path)),
     readlink: (path, done) => this.#answer(done, (ctx) => this.#readlink(ctx, path)),

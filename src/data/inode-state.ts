@@ -1,16 +1,19 @@
-import type { Ino, SessionId } from '../model/ids.js';
+import { NO_INO, type Ino, type SessionId } from '../model/ids.js';
 import type { InodeAttr, Timespec } from '../model/inode.js';
 import { Notifier } from './notifier.js';
 import { ExtentCache, type ExtentBudget } from './read/extent-cache.js';
 import { ReadAheadState } from './read/read-ahead-state.js';
 import type { Batch } from './upload/batch.js';
 import { DirtyOverlay, type OverlaySink } from './write/dirty-overlay.js';
+import type { DirtyUnits } from './write/reservation.js';
 
 /** Batches in one commit. */
 export const COMMIT_BATCHES_MAX = 16;
 
 export interface InodeStateDeps {
   readonly sink: OverlaySink;
+  /** Where what is dirty of a quota is counted. */
+  readonly dirtyOf: (quota: Ino) => DirtyUnits;
   readonly budget: ExtentBudget;
   readonly blockSize: number;
   readonly session: SessionId;
@@ -34,6 +37,11 @@ export class InodeState {
   readonly extents: ExtentCache;
   readonly readAhead = new ReadAheadState();
   readonly #session: SessionId;
+  readonly #dirtyOf: (quota: Ino) => DirtyUnits;
+
+  /** Allocation units that are dirty here. INVARIANT: counted in `#dirty`, the account of the quota that `attr` names. */
+  #units = 0;
+  #dirty: DirtyUnits | undefined;
 
   /** Opens of this mount. */
   opens = 0;
@@ -78,7 +86,17 @@ export class InodeState {
     this.size = attr.size;
     this.timeEpochFloor = attr.timeEpoch;
     this.#session = deps.session;
-    this.overlay = new DirtyOverlay(deps.blockSize, deps.sink);
+    const { sink } = deps;
+    this.#dirtyOf = deps.dirtyOf;
+    this.#dirty = this.#dirtyIn(attr.quota);
+    this.overlay = new DirtyOverlay(deps.blockSize, {
+      dead: (record, bytes) => sink.dead(record, bytes),
+      changed: (pieces, bytes, units) => {
+        this.#units += units;
+        if (this.#dirty !== undefined) this.#dirty.units += units;
+        sink.changed(pieces, bytes, units);
+      },
+    });
     this.extents = new ExtentCache(deps.blockSize, deps.budget);
   }
 
@@ -123,7 +141,16 @@ export class InodeState {
     this.size = Math.max(this.attr.size, this.overlay.end);
   }
 
+  #dirtyIn(quota: Ino): DirtyUnits | undefined {
+    return quota === NO_INO ? undefined : this.#dirtyOf(quota);
+  }
+
   #take(attr: InodeAttr): void {
+    if (attr.quota !== this.attr.quota) {
+      if (this.#dirty !== undefined) this.#dirty.units -= this.#units;
+      this.#dirty = this.#dirtyIn(attr.quota);
+      if (this.#dirty !== undefined) this.#dirty.units += this.#units;
+    }
     if (attr.timeEpoch !== this.attr.timeEpoch) this.timeEpochFloor = attr.timeEpoch;
     this.attr = attr;
   }

@@ -5,11 +5,14 @@ import type { Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
 import { InodeState } from './inode-state.js';
 import type { ExtentBudget } from './read/extent-cache.js';
+import type { DirtyUnits } from './write/reservation.js';
 import type { OverlaySink } from './write/dirty-overlay.js';
 
 export interface InodeTableDeps {
   readonly metadata: Metadata;
   readonly sink: OverlaySink;
+  /** Where what is dirty of a quota is counted. */
+  readonly dirtyOf: (quota: Ino) => DirtyUnits;
   readonly budget: ExtentBudget;
   readonly nowMs: () => number;
 }
@@ -53,9 +56,9 @@ export class InodeTable {
       known.learn(attr);
       return known;
     }
-    const { metadata, sink, budget } = this.#deps;
+    const { metadata, sink, budget, dirtyOf } = this.#deps;
     const state = new InodeState(
-      { sink, budget, blockSize: metadata.fs.blockSizeBytes, session: metadata.sessionId },
+      { sink, budget, dirtyOf, blockSize: metadata.fs.blockSizeBytes, session: metadata.sessionId },
       attr,
     );
     this.#states.set(attr.ino, state);

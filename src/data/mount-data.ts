@@ -34,7 +34,8 @@ import type { OverlaySink } from './write/dirty-overlay.js';
 import { COMMITTED_KIND, encodeCommitted } from './write/record-codec.js';
 import { JournalLedger } from './write/journal-ledger.js';
 import { RangeChanger, type AllocateRequest, type CopyRequest } from './write/range-changer.js';
-import { Reservation, type DirtyTotals } from './write/reservation.js';
+import type { DirtyTotals, DirtyUnits } from './write/reservation.js';
+import { Reservations } from './write/reservations.js';
 import { WritePath } from './write/write-path.js';
 
 export interface MountDataDeps {
@@ -68,7 +69,7 @@ export class MountData implements FileData {
   readonly #room = new Notifier();
   readonly #ledger: JournalLedger;
   readonly #table: InodeTable;
-  readonly #reservation: Reservation;
+  readonly #reservations: Reservations;
   readonly #failures: FailureLog;
   readonly #committer: Committer;
   readonly #uploader: Uploader;
@@ -104,17 +105,20 @@ export class MountData implements FileData {
       },
     };
     this.#ledger = ledger;
-    this.#table = new InodeTable({ metadata, sink, budget, nowMs });
-    const table = this.#table;
-    this.#reservation = new Reservation(
+    const aheadBytes = opts.reserveAheadBytes;
+    const wholeAheadBytes = Math.min(aheadBytes, Math.floor(metadata.fs.capacityBytes / AHEAD_SHARE));
+    const reservations = new Reservations(
       { metadata, totals: this.#totals, logger, nowMs },
-      { aheadBytes: Math.min(opts.reserveAheadBytes, Math.floor(metadata.fs.capacityBytes / AHEAD_SHARE)) },
+      { aheadBytes, wholeAheadBytes },
     );
-    const reservation = this.#reservation;
+    this.#reservations = reservations;
+    const dirtyOf = (quota: Ino): DirtyUnits => reservations.dirtyOf(quota);
+    this.#table = new InodeTable({ metadata, sink, budget, nowMs, dirtyOf });
+    const table = this.#table;
     this.#failures = new FailureLog({ clock });
     const failures = this.#failures;
     this.#committer = new Committer({
-      ...{ table, ledger, journal, metadata, reservation, failures, clock, settled },
+      ...{ table, ledger, journal, metadata, reservations, failures, clock, settled },
       logger: logger.child('commit'),
       syncIntents: opts.writeback,
       uploadAgain: (state, batches) => this.#uploader.again(state, batches),
@@ -137,7 +141,7 @@ export class MountData implements FileData {
     );
     this.#writes = new WritePath(
       {
-        ...{ table, ledger, journal, metadata, reservation, clock },
+        ...{ table, ledger, journal, metadata, reservations, clock },
         uploads: this.#uploader,
         totals: this.#totals,
         room: this.#room,
@@ -146,7 +150,7 @@ export class MountData implements FileData {
     );
     this.#attrs = new AttrChanger({ table, ledger, metadata, settled });
     this.#ranges = new RangeChanger({
-      ...{ table, ledger, journal, metadata, reservation, settled },
+      ...{ table, ledger, journal, metadata, reservations, settled },
       uploads: this.#uploader,
       syncNotes: opts.writeback,
     });
@@ -187,7 +191,7 @@ export class MountData implements FileData {
   start(): void {
     this.#uploader.start();
     if (this.#opts.compaction) this.#compactor.start();
-    this.#idleTimer ??= setInterval(() => this.#reservation.giveBackIdle(), IDLE_CHECK_MS).unref();
+    this.#idleTimer ??= setInterval(() => this.#reservations.giveBackIdle(), IDLE_CHECK_MS).unref();
   }
 
   opened(attr: InodeAttr, extents: ExtentMap | undefined): void {
@@ -395,7 +399,7 @@ export class MountData implements FileData {
     );
     metrics.gauge(
       { name: 'data_reserved_bytes', help: 'Space reserved at the server' },
-      () => this.#reservation.reservedBytes,
+      () => this.#reservations.whole.reservedBytes,
     );
     metrics.gauge({ name: 'data_uploads_active', help: 'Uploads under way' }, () => this.#uploader.active);
     metrics.gauge({ name: 'data_uploads_queued', help: 'Uploads that wait for a slot' }, () => this.#uploader.queued);

@@ -48,7 +48,7 @@ import { required, safeNumber } from '../wire/safe-number.js';
 import { WireError } from '../wire/wire-error.js';
 import { TimeoutPolicy, type CachePolicy } from './cache-policy.js';
 import type { ChunkIds } from './chunk-ids.js';
-import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult, SpaceGrant } from './metadata.js';
+import type { AdoptCheck, ExtentMap, Metadata, OpContext, OpenResult, QuotaShare, SpaceGrant } from './metadata.js';
 import { checkErrno, type MetaserverSession } from './metaserver-session.js';
 import { NamespaceCache, nameKey, type NamespaceCacheOptions } from './namespace-cache.js';
 import { dentryKey } from './own-ops.js';
@@ -77,6 +77,8 @@ export interface MetadataClientOptions extends Partial<NamespaceCacheOptions> {
 }
 
 const ROOT: Owner = { uid: 0, gid: 0 };
+/** Inodes whose statfs is remembered. */
+const USAGES_MAX = 64;
 const UNLIMITED = BigInt(Number.MAX_SAFE_INTEGER);
 
 /**
@@ -100,7 +102,7 @@ export class MetadataClient implements Metadata {
   readonly #pages = new PagePrefetch();
   readonly #hits: Readonly<Record<'attr' | 'entry' | 'xattr' | 'readlink' | 'page', Counter>>;
   readonly #misses: Readonly<Record<'attr' | 'entry' | 'xattr' | 'readlink' | 'page', Counter>>;
-  #usage: { readonly usage: FsUsage; readonly until: number } | undefined;
+  readonly #usage = new Map<Ino, { readonly usage: FsUsage; readonly until: number }>();
   #nextClientOp: number;
 
   constructor(deps: MetadataClientDeps, options: MetadataClientOptions) {
@@ -392,18 +394,21 @@ export class MetadataClient implements Metadata {
     return this.#changeInode(ctx, ino, { $case: 'removexattr', value: proto }, () => undefined);
   }
 
-  statfs(signal?: AbortSignal): MaybePromise<FsUsage> {
-    if (this.#usage !== undefined && this.#policy.now() < this.#usage.until) return this.#usage.usage;
-    return this.#ask({ $case: 'statfs', value: {} }, signal, (response) => {
+  statfs(ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage> {
+    const known = this.#usage.get(ino);
+    if (known !== undefined && this.#policy.now() < known.until) return known.usage;
+    return this.#ask({ $case: 'statfs', value: { ino: BigInt(ino) } }, signal, (response) => {
       checkErrno(response);
       const usage = fsUsageFromProto(result(response, 'statfs'));
-      this.#usage = { usage, until: this.#policy.confirmedUntil('attr') };
+      if (this.#usage.size >= USAGES_MAX) this.#usage.clear();
+      this.#usage.set(ino, { usage, until: this.#policy.confirmedUntil('attr') });
       return usage;
     });
   }
 
-  reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant> {
-    return this.#ask({ $case: 'reserve', value: { bytes: BigInt(bytes) } }, signal, (response) => {
+  reserve(bytes: number, signal?: AbortSignal, of?: QuotaShare): Promise<SpaceGrant> {
+    const value = { bytes: BigInt(bytes), quota: BigInt(of?.quota ?? 0), ahead: BigInt(of?.ahead ?? 0) };
+    return this.#ask({ $case: 'reserve', value }, signal, (response) => {
       checkErrno(response);
       const { granted, freeing } = result(response, 'reserve');
       return { granted: granted === UNLIMITED ? Infinity : safeNumber(granted, 'reserve.granted'), freeing };
@@ -540,7 +545,8 @@ export class MetadataClient implements Metadata {
       (response.errno === ERRNO.EEXIST && thought !== undefined && thought !== NO_INO) ||
       (response.errno === ERRNO.ENOENT && thought === NO_INO) ||
       response.errno === ERRNO.ENOTEMPTY ||
-      response.errno === ERRNO.ENOSPC;
+      response.errno === ERRNO.ENOSPC ||
+      response.errno === ERRNO.EDQUOT;
     if (!fits) this.#cache.forget(parent, key);
     checkErrno(response);
     throw new FsError('EIO');

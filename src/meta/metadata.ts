@@ -77,6 +77,14 @@ export interface AdoptCheck {
   readonly foreignChange: boolean;
 }
 
+/** What a reservation is of, when it is not of the filesystem's space. */
+export interface QuotaShare {
+  /** The directory that has the quota. */
+  readonly quota: Ino;
+  /** Bytes that are asked for ahead of need. */
+  readonly ahead: number;
+}
+
 /** Answer to a reservation. */
 export interface SpaceGrant {
   readonly granted: number;
@@ -152,12 +160,13 @@ export interface Metadata {
 
   /** Notes when files were read, at most {@link ACCESSES_MAX} of them: those that are later than what the server has. */
   updateAtimes(accesses: readonly Access[]): Promise<void>;
-  statfs(signal?: AbortSignal): MaybePromise<FsUsage>;
+  /** Limits and usage as the inode's tree sees them: of its quota, or of the filesystem. */
+  statfs(ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage>;
   /**
    * Asks that this session's reservation be `bytes` in all, spent by commits, and returns what was granted (less when the filesystem is nearly full;
    * infinite when it has no capacity limit).
    */
-  reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant>;
+  reserve(bytes: number, signal?: AbortSignal, of?: QuotaShare): Promise<SpaceGrant>;
   /** Everything acknowledged so far is durable on the server when it resolves (fsync under `--durability relaxed`). */
   barrier(signal?: AbortSignal): Promise<void>;
 

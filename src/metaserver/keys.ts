@@ -15,7 +15,8 @@ const BUCKET_TAG = 0x44;
  * F fs h chunk            chunk                        F fs z due48 chunk      object to delete, not before `due` (ms)
  * F fs s session          session                      F fs r session group    replies of one batch to a session
  * F fs o session fh       open file                    F fs n ino              unlinked, still open
- * F fs g ino              rows to trim in background
+ * F fs g ino              rows to trim in background   F fs q ino              quota of a directory
+ * F fs v session ino      bytes that a session has reserved of a quota
  * ```
  *
  * What belongs to an inode is contiguous. The leading letters keep a metaserver's rows apart from the MDS's (`M`) in a shared engine.
@@ -155,6 +156,22 @@ export class Keys {
 
   trims(): KeyRange {
     return this.#all('g');
+  }
+
+  quota(dir: Ino): string {
+    return `${this.#prefix}q${u64(dir)}`;
+  }
+
+  quotas(): KeyRange {
+    return this.#all('q');
+  }
+
+  quotaHold(session: SessionId, quota: Ino): string {
+    return `${this.#prefix}v${u64(session)}${u64(quota)}`;
+  }
+
+  quotaHoldsOf(session: SessionId): KeyRange {
+    return { start: this.quotaHold(session, 0 as Ino), end: `${this.#prefix}v${u64(session + 1)}` };
   }
 
   /** Everything of the filesystem but its record. */

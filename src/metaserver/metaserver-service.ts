@@ -4,6 +4,7 @@ import type { Logger } from '../common/logger.js';
 import { MetaserverService, type ClientFrame, type MetaserverServer } from '../gen/curvefs/v1/metaserver.js';
 import type { FsId, SessionId } from '../model/ids.js';
 import { fsInfoFromProto, fsUsageToProto, mountInfoToProto, storageFromProto } from '../wire/filesystem.js';
+import { quotaToProto } from '../wire/quota.js';
 import { RpcError } from '../wire/rpc-error.js';
 import { safeNumber } from '../wire/safe-number.js';
 import { unaryHandler } from '../wire/unary-handler.js';
@@ -26,7 +27,17 @@ export const METASERVER_SERVICE = {
 /** The handlers: the one place where the metaserver meets gRPC. */
 type Handlers = Pick<
   MetaserverServer,
-  'status' | 'openSession' | 'closeSession' | 'getUsage' | 'createSlot' | 'deleteSlot' | 'probeStorage'
+  | 'setQuota'
+  | 'getQuota'
+  | 'deleteQuota'
+  | 'listQuotas'
+  | 'status'
+  | 'openSession'
+  | 'closeSession'
+  | 'getUsage'
+  | 'createSlot'
+  | 'deleteSlot'
+  | 'probeStorage'
 > & { session: handleBidiStreamingCall<ClientFrame, Buffer> };
 
 export function metaserverHandlers(deps: MetaserverServiceDeps): Handlers {
@@ -68,6 +79,24 @@ export function metaserverHandlers(deps: MetaserverServiceDeps): Handlers {
         deletesQueued: BigInt(usage.deletesQueued),
       };
     }),
+    setQuota: unaryHandler(logger, async (request) => {
+      const { fsId, path } = request;
+      const bytesMax = request.bytesMax === undefined ? {} : { bytesMax: safeNumber(request.bytesMax, 'bytesMax') };
+      const inodesMax =
+        request.inodesMax === undefined ? {} : { inodesMax: safeNumber(request.inodesMax, 'inodesMax') };
+      const { quotas } = metaserver.mustSlot(fsId as FsId);
+      return quotaToProto(await quotas.set(path, { ...bytesMax, ...inodesMax }));
+    }),
+    getQuota: unaryHandler(logger, async ({ fsId, path }) =>
+      quotaToProto(await metaserver.mustSlot(fsId as FsId).quotas.get(path)),
+    ),
+    deleteQuota: unaryHandler(logger, async ({ fsId, path }) => {
+      await metaserver.mustSlot(fsId as FsId).quotas.delete(path);
+      return {};
+    }),
+    listQuotas: unaryHandler(logger, async ({ fsId }) => ({
+      quotas: (await metaserver.mustSlot(fsId as FsId).quotas.list()).map(quotaToProto),
+    })),
     createSlot: unaryHandler(logger, async (request) => {
       const root = { mode: request.rootMode & 0o7777, uid: request.rootUid, gid: request.rootGid };
       await metaserver.createSlot(fsInfoFromProto(request.fs), root);

@@ -6,6 +6,7 @@ import { chunkCodec, type ChunkRecord } from './records/chunk-record.js';
 import { countersCodec, type Counters } from './records/counters-record.js';
 import { deletionCodec, type Deletion } from './records/deletion-record.js';
 import { inodeCodec, type InodeRecord } from './records/inode-record.js';
+import { quotaCodec, quotaHoldCodec, type QuotaRecord } from './records/quota-record.js';
 import { replyGroupCodec, type ReplyGroup } from './records/reply-group-record.js';
 import { sessionCodec, type SessionRecord } from './records/session-record.js';
 import { markCodec, openCodec, xattrCodec } from './records/simple-records.js';
@@ -42,6 +43,8 @@ export class SlotTables {
   readonly opens: Table<Ino>;
   readonly orphans: Table<true>;
   readonly trims: Table<true>;
+  readonly quotas: Table<QuotaRecord>;
+  readonly quotaHolds: Table<number>;
 
   constructor(engine: KvReader, cache: CacheOptions) {
     this.inodes = new Table(engine, inodeCodec, { cacheWeightMax: cache.inodesMax });
@@ -59,6 +62,8 @@ export class SlotTables {
     this.opens = new Table(engine, openCodec, { cacheWeightMax: 0 });
     this.orphans = new Table(engine, markCodec, { cacheWeightMax: 0 });
     this.trims = new Table(engine, markCodec, { cacheWeightMax: 0 });
+    this.quotas = new Table(engine, quotaCodec, { cacheWeightMax: 4096 });
+    this.quotaHolds = new Table(engine, quotaHoldCodec, { cacheWeightMax: 4096 });
   }
 
   all(): Table<never>[] {
@@ -75,6 +80,8 @@ export class SlotTables {
       this.opens,
       this.orphans,
       this.trims,
+      this.quotas,
+      this.quotaHolds,
     ] as unknown as Table<never>[];
   }
 }

@@ -13,6 +13,7 @@ import { OpTransaction } from './operations/op-transaction.js';
 import { usageOf } from './operations/space.js';
 import type { FilesystemRecord } from './records/filesystem-record.js';
 import { OpenKeeper } from './sessions/open-keeper.js';
+import { Quotas } from './quota/quotas.js';
 import { Requests } from './sessions/requests.js';
 import { Sessions } from './sessions/sessions.js';
 import type { SlotServices } from './slot-services.js';
@@ -55,6 +56,7 @@ export class Slot implements SlotServices, Closable {
   readonly sessions: Sessions;
   readonly requests: Requests;
   readonly lingerMs: number;
+  readonly quotas: Quotas;
   readonly #deps: SlotDeps;
   readonly #keeper: OpenKeeper;
   #nearlyFull = false;
@@ -88,12 +90,14 @@ export class Slot implements SlotServices, Closable {
       { slot: this, executor, keeper: this.#keeper, clock, logger },
       { ttlMs: opts.sessionTtlMs },
     );
+    this.quotas = new Quotas({ slot: this, logger });
     this.requests = new Requests({ slot: this, executor, sessions: this.sessions, logger });
   }
 
   static async open(deps: SlotDeps, record: FilesystemRecord, opts: SlotOptions): Promise<Slot> {
     const slot = new Slot(deps, record, opts);
     await slot.sessions.load();
+    await slot.quotas.start();
     await slot.#keeper.start(slot.sessions.ids(), opts.sessionTtlMs);
     return slot;
   }
@@ -164,6 +168,7 @@ export class Slot implements SlotServices, Closable {
     this.#closed = true;
     this.#keeper.close();
     this.sessions.close();
+    await this.quotas.close();
     await this.executor.close();
   }
 

@@ -40,6 +40,8 @@ export interface InodeAttr {
   readonly hasXattrs: boolean;
   /** The change number of the last change of an ACL of the inode: the version of a cached copy. 0 when it has none. */
   readonly aclChange: number;
+  /** The directory whose quota the inode is charged to; 0 = none. */
+  readonly quota: Ino;
 }
 
 export const S_IFMT = 0o170000;

@@ -68,8 +68,8 @@ export class AttrOps {
     return this.#core.meta.readlink(this.#core.inner(ino), ctx.signal);
   }
 
-  statfs(ctx: VfsContext): MaybePromise<StatfsReply> {
-    return mapMaybe(this.#core.meta.statfs(ctx.signal), (usage) => {
+  statfs(ctx: VfsContext, ino: Ino): MaybePromise<StatfsReply> {
+    return mapMaybe(this.#core.meta.statfs(this.#core.inner(ino), ctx.signal), (usage) => {
       const totalBytes = usage.capacityBytes > 0 ? usage.capacityBytes : Math.max(UNLIMITED_BYTES, 2 * usage.usedBytes);
       const inodes = usage.inodesMax > 0 ? usage.inodesMax : Math.max(UNLIMITED_INODES, 2 * usage.usedInodes);
       const blocks = Math.floor(totalBytes / STATFS_BLOCK_BYTES);

@@ -178,8 +178,8 @@ export class CurveFileSystem implements FileSystem {
     this.#dirs.releasedir(fh);
   }
 
-  statfs(ctx: VfsContext): MaybePromise<StatfsReply> {
-    return this.#attrs.statfs(ctx);
+  statfs(ctx: VfsContext, ino: Ino): MaybePromise<StatfsReply> {
+    return this.#attrs.statfs(ctx, ino);
   }
 
   getxattr(ctx: VfsContext, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array> {

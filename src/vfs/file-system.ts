@@ -73,7 +73,8 @@ export interface FileSystem {
   fsyncdir(ctx: VfsContext, ino: Ino): MaybePromise<void>;
   releasedir(ino: Ino, fh: Fh): void;
 
-  statfs(ctx: VfsContext): MaybePromise<StatfsReply>;
+  /** Of the quota that the inode lies in, or of the filesystem. */
+  statfs(ctx: VfsContext, ino: Ino): MaybePromise<StatfsReply>;
   getxattr(ctx: VfsContext, ino: Ino, name: Uint8Array): MaybePromise<Uint8Array>;
   listxattr(ctx: VfsContext, ino: Ino): MaybePromise<readonly Uint8Array[]>;
   setxattr(ctx: VfsContext, request: SetxattrRequest): MaybePromise<void>;

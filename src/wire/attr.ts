@@ -42,6 +42,7 @@ export function attrToProto(attr: InodeAttr): AttrProto {
     parent: BigInt(attr.parent),
     hasXattrs: attr.hasXattrs,
     aclChange: BigInt(attr.aclChange),
+    quota: BigInt(attr.quota),
   };
 }
 
@@ -69,5 +70,6 @@ export function attrFromProto(proto: AttrProto): InodeAttr {
     parent: inoFromProto(proto.parent, 'attr.parent'),
     hasXattrs: proto.hasXattrs,
     aclChange: safeNumber(proto.aclChange, 'attr.aclChange'),
+    quota: inoFromProto(proto.quota, 'attr.quota'),
   };
 }

@@ -127,6 +127,7 @@ export class ReplyWriter {
     this.#wideField(0x90, attr.parent);
     this.#wideField(0x98, attr.hasXattrs ? 1 : 0);
     this.#wideField(0xf8, attr.aclChange);
+    this.#wideField(0xc0, attr.quota, 2);
     this.#close(start);
   }
 
@@ -146,11 +147,11 @@ export class ReplyWriter {
     this.#varint(value);
   }
 
-  /** As {@link #field}, for field numbers from 16 to 31. */
-  #wideField(tag: number, value: number): void {
+  /** As {@link #field}, for field numbers from 16: `high` is the second byte of the tag. */
+  #wideField(tag: number, value: number, high = 1): void {
     if (value === 0) return;
     this.#bytes[this.#at++] = tag;
-    this.#bytes[this.#at++] = 1;
+    this.#bytes[this.#at++] = high;
     this.#varint(value);
   }
 

@@ -692,7 +692,7 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
     });
 
     test('statfs and reserve without limits', async () => {
-      const usage = await meta.statfs();
+      const usage = await meta.statfs(ROOT_INO);
       expect(usage).toMatchObject({ capacityBytes: 0, inodesMax: 0 });
       expect(await meta.reserve(1 << 30)).toEqual({ granted: Infinity, freeing: false });
     });

@@ -33,6 +33,7 @@ export const anAttr: fc.Arbitrary<InodeAttr> = fc.record({
   parent: anIno,
   hasXattrs: fc.boolean(),
   aclChange: safe,
+  quota: anIno,
 });
 const extents: fc.Arbitrary<Extent[]> = fc
   .array(

@@ -227,7 +227,7 @@ export class MemoryMetadata implements Metadata {
     return this.#mutate('removexattr', ctx, () => this.namespace.removexattr(ino, name));
   }
 
-  statfs(signal?: AbortSignal): MaybePromise<FsUsage> {
+  statfs(_ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage> {
     return this.#read('statfs', signal, () => ({
       capacityBytes: this.fs.capacityBytes,
       usedBytes: this.namespace.usedBytes,

@@ -550,7 +550,11 @@ export class MemoryNamespace {
     const nlink = isDirectory(mode) ? 2 : 1;
     const sizes = { size: 0, allocatedBytes: 0 };
     const xattrs = { hasXattrs: false, aclChange: 0 };
-    const attr = { ino, mode, nlink, uid, gid, rdev, ...sizes, ...times, ...epochs, parent: NO_INO, ...xattrs };
+    const attr = {
+      ...{ ino, mode, nlink, uid, gid, rdev, ...sizes, ...times, ...epochs, ...xattrs },
+      parent: NO_INO,
+      quota: NO_INO,
+    };
     const inode: Inode = {
       attr,
       entries: new Map(),

@@ -53,7 +53,7 @@ describe('a mount against MDS and metaserver', () => {
     expect(await meta.open(ctx(), file.attr.ino, { fh: 8 as Fh, write: false, truncate: false })).toMatchObject({
       extents: { blocks: [{ block: 0, extents }] },
     });
-    expect(await meta.statfs()).toMatchObject({ usedBytes: 8192, usedInodes: 3 });
+    expect(await meta.statfs(ROOT_INO)).toMatchObject({ usedBytes: 8192, usedInodes: 3 });
 
     await meta.unlink(ctx(), dir.attr.ino, name('file'));
     expect((await meta.getattr(file.attr.ino)).nlink).toBe(0);

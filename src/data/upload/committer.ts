@@ -12,7 +12,7 @@ import { COMMIT_BATCHES_MAX, type InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
 import type { JournalLedger } from '../write/journal-ledger.js';
 import { COMMITTED_KIND, COMMIT_STEP, encodeCommitted, encodeIntent, INTENT_KIND } from '../write/record-codec.js';
-import type { Reservation } from '../write/reservation.js';
+import type { Reservations } from '../write/reservations.js';
 import type { Batch } from './batch.js';
 import type { FailureLog } from './failure-log.js';
 import { planCommit, type CommitPlan } from './lay-out.js';
@@ -22,7 +22,7 @@ export interface CommitterDeps {
   readonly ledger: JournalLedger;
   readonly journal: Journal;
   readonly metadata: Metadata;
-  readonly reservation: Reservation;
+  readonly reservations: Reservations;
   readonly clock: Clock;
   readonly logger: Logger;
   /** The journal is what fsync rests on (write-back): an intent is on disk before its commit is sent. */
@@ -151,6 +151,7 @@ export class Committer {
     if (this.#deps.syncIntents) await ledger.sync();
     const sizeBefore = state.attr.size;
     const { killPrivAt } = state;
+    const charged = state.attr.quota;
     let attr: InodeAttr;
     try {
       attr = await this.#send(state, opId, this.#spec(state, plan, batches));
@@ -170,7 +171,7 @@ export class Committer {
     // The server may have cut what was written before a truncation.
     if (clipped) for (const { block } of plan.blocks) state.extents.forgetBlock(block);
     else if (kept) state.extents.commit(plan.blocks, sizeBefore, this.#deps.clock.monotonicMs());
-    this.#deps.reservation.spend(plan.allocated);
+    this.#deps.reservations.spend(charged, plan.allocated);
     const ended = this.#journalCommitted(state, plan, batches, attr);
     this.#finish(state, batches);
     // The reserved slice is full: what the commit released makes room.

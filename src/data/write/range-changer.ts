@@ -7,7 +7,7 @@ import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
 import type { JournalLedger } from './journal-ledger.js';
 import { COMMITTED_KIND, encodeCommitted, type SequencedRange } from './record-codec.js';
-import type { Reservation } from './reservation.js';
+import type { Reservations } from './reservations.js';
 
 /** What fallocate(2) is to do. */
 export interface AllocateRequest {
@@ -30,7 +30,7 @@ export interface RangeChangerDeps {
   readonly ledger: JournalLedger;
   readonly journal: Journal;
   readonly metadata: Metadata;
-  readonly reservation: Reservation;
+  readonly reservations: Reservations;
   readonly uploads: {
     flush(state: InodeState, signal?: AbortSignal): Promise<void>;
     settle(signal?: AbortSignal): Promise<void>;
@@ -112,7 +112,7 @@ export class RangeChanger {
           if (part === 0) break;
           done += part;
         } catch (error) {
-          if (hasMadeRoom || !isFsError(error, 'ENOSPC')) throw error;
+          if (hasMadeRoom || !isFsError(error, 'ENOSPC', 'EDQUOT')) throw error;
           hasMadeRoom = true;
           await this.#makeRoom(signal);
         }
@@ -191,8 +191,8 @@ export class RangeChanger {
 
   /** Space that this mount holds for writes to come is no reason to refuse. */
   async #makeRoom(signal: AbortSignal | undefined): Promise<void> {
-    const { uploads, reservation } = this.#deps;
+    const { uploads, reservations } = this.#deps;
     await uploads.settle(signal);
-    await reservation.giveBack();
+    await reservations.giveBack();
   }
 }

@@ -6,7 +6,7 @@ import type { MaybePromise } from '../../common/maybe-promise.js';
 import { isJournalError } from '../../journal/journal-error.js';
 import type { Journal } from '../../journal/journal.js';
 import type { Metadata } from '../../meta/metadata.js';
-import type { Ino } from '../../model/ids.js';
+import { NO_INO, type Ino } from '../../model/ids.js';
 import { ALLOCATION_UNIT_BYTES, FILE_SIZE_MAX_BYTES } from '../../model/inode.js';
 import { fsErrorOf } from '../data-error.js';
 import type { WriteOptions } from '../file-data.js';
@@ -17,6 +17,7 @@ import type { DirtyRecord } from './dirty-overlay.js';
 import type { JournalLedger } from './journal-ledger.js';
 import { RecordEncoder, WRITE_KIND } from './record-codec.js';
 import type { DirtyTotals, Reservation } from './reservation.js';
+import type { Reservations } from './reservations.js';
 
 /** The part of the uploader that writing needs. */
 export interface UploadTrigger {
@@ -33,7 +34,7 @@ export interface WritePathDeps {
   readonly ledger: JournalLedger;
   readonly journal: Journal;
   readonly metadata: Metadata;
-  readonly reservation: Reservation;
+  readonly reservations: Reservations;
   readonly uploads: UploadTrigger;
   readonly totals: DirtyTotals;
   /** Told when pieces went away. */
@@ -48,7 +49,7 @@ export interface WritePathOptions {
 }
 
 /** Why a write cannot be done at once. */
-type Obstacle = 'changing' | 'reservation' | 'extents' | 'journal' | 'queue';
+type Obstacle = 'changing' | 'reservation' | 'quota' | 'extents' | 'journal' | 'queue';
 
 /** What a write that had to wait has got meanwhile. */
 interface Standing {
@@ -120,9 +121,13 @@ export class WritePath {
     if (end > FILE_SIZE_MAX_BYTES) throw new FsError('EFBIG', `write to offset ${end}`);
     if (this.#waiting > 0 && !inTurn) return 'queue';
     if (this.#deps.totals.pieces >= this.#opts.dirtyExtentsMax) return 'extents';
-    const { reservation } = this.#deps;
-    if (!allocated && reservation.limited && !reservation.covers(state.overlay.unitsAddedBy(start, end)))
-      return 'reservation';
+    const { reservations } = this.#deps;
+    if (!allocated) {
+      const { whole } = reservations;
+      if (whole.limited && !whole.covers(state.overlay.unitsAddedBy(start, end))) return 'reservation';
+      const { quota } = state.attr;
+      if (quota !== NO_INO && !reservations.of(quota).covers(state.overlay.unitsAddedBy(start, end))) return 'quota';
+    }
     const payload = end - start === data.length ? data : data.subarray(0, end - start);
     return this.#append(state, start, end, payload, options.killPriv);
   }
@@ -166,7 +171,7 @@ export class WritePath {
       try {
         written = await this.#writePart(ino, offset + done, part, options);
       } catch (error) {
-        if (done > 0 && !options.fromPageCache && isFsError(error, 'ENOSPC', 'EINTR')) break;
+        if (done > 0 && !options.fromPageCache && isFsError(error, 'ENOSPC', 'EDQUOT', 'EINTR')) break;
         throw error;
       }
       done += written;
@@ -198,9 +203,11 @@ export class WritePath {
           case 'queue':
             release = await this.#takeTurn(signal);
             break;
-          case 'reservation': {
+          case 'reservation':
+          case 'quota': {
             release ??= await this.#takeTurn(signal);
-            const got = await this.#reserve(state, options.append ? state.size : offset, data, options);
+            const quota = obstacle === 'quota' ? state.attr.quota : NO_INO;
+            const got = await this.#reserve(state, options.append ? state.size : offset, data, options, quota);
             if (got === 'allocated') allocated = true;
             else data = got;
             break;
@@ -234,7 +241,7 @@ export class WritePath {
   }
 
   /**
-   * Gets space from the server for the data, or as much of its beginning as there is room for, or ENOSPC. What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
+   * Gets space from the server for the data, or as much of its beginning as there is room for, or ENOSPC (of a quota's: EDQUOT). What is dirty is counted high (it may overwrite) and, while it is being committed, twice: the server's answer is taken as final only when
    * everything is committed. `allocated`: nothing has to be reserved, as the range has its space (fallocate(2), or an overwrite). REQUIRES: the turn is held, so that nothing becomes dirty meanwhile.
    */
   async #reserve(
@@ -242,8 +249,10 @@ export class WritePath {
     start: number,
     data: Uint8Array,
     { signal, fromPageCache }: WriteOptions,
+    quota: Ino,
   ): Promise<Uint8Array | 'allocated'> {
-    const { reservation, uploads, clock } = this.#deps;
+    const { reservations, uploads, clock } = this.#deps;
+    const reservation = quota === NO_INO ? reservations.whole : reservations.of(quota);
     const { overlay } = state;
     const grow = (): ReturnType<Reservation['grow']> =>
       interruptible(reservation.grow(overlay.unitsAddedBy(start, start + data.length)), signal);
@@ -261,7 +270,10 @@ export class WritePath {
     const room = fromPageCache ? 0 : reservation.unitsFree;
     let end = Math.floor((start + data.length) / ALLOCATION_UNIT_BYTES) * ALLOCATION_UNIT_BYTES;
     while (end > start && overlay.unitsAddedBy(start, end) > room) end -= ALLOCATION_UNIT_BYTES;
-    if (end <= start) throw new FsError('ENOSPC', 'the filesystem is full');
+    if (end <= start) {
+      if (quota === NO_INO) throw new FsError('ENOSPC', 'the filesystem is full');
+      throw new FsError('EDQUOT', `the quota of directory ${quota} is used up`);
+    }
     return data.subarray(0, end - start);
   }
 

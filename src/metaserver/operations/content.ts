@@ -11,6 +11,7 @@ import type { FoundRow, FoundRows } from '../store/transaction.js';
 import { addTruncation, clipBlock, sizeLimit } from '../truncation.js';
 import { applyLiveBytes } from './chunks.js';
 import type { OpTransaction } from './op-transaction.js';
+import { chargeBytes, chargeFreed } from './quotas.js';
 
 /** Block rows that an operation cuts or frees itself; more are left to the background (`gc/trimmer.ts`). */
 const INLINE_ROWS_MAX = 32;
@@ -27,15 +28,17 @@ export async function mustFile(op: OpTransaction, ino: Ino): Promise<InodeRecord
 }
 
 /**
- * Accounts for bytes that an operation allocated (or, negative, freed). Those of a commit are paid from the session's reservation, then from free space; others from free space
+ * Accounts for bytes that an operation allocated for an inode (or, negative, freed), in the filesystem and in its quota. Those of a commit are paid from the session's reservation, then from free space; others from free space
  * alone, for the reservation is promised to data that is written already. ENOSPC when there is neither, so that the sum of what is used and reserved never exceeds the capacity.
  */
 export async function spend(
   op: OpTransaction,
+  { attr }: InodeRecord,
   bytes: number,
   from: 'reservation' | 'free' = 'reservation',
 ): Promise<void> {
   if (bytes === 0) return;
+  await chargeBytes(op, attr.quota, bytes, from);
   if (bytes < 0) return op.addCounters({ usedBytes: bytes });
   const { tables, keys, info } = op.scope;
   const key = keys.session(op.session);
@@ -119,6 +122,7 @@ export async function cutRows(
     return kept === value.extents && record.trims.length === 0 ? undefined : kept;
   });
   if (freed === 0) return { record, stoppedAt };
+  await chargeBytes(op, record.attr.quota, -freed, 'free');
   const attr = { ...record.attr, allocatedBytes: record.attr.allocatedBytes - freed };
   return { record: { ...record, attr }, stoppedAt };
 }
@@ -179,6 +183,7 @@ export async function freeInode(op: OpTransaction, record: InodeRecord): Promise
     else rest = true;
   }
   if (rest) op.tx.put(tables.trims, keys.trim(ino), true);
+  await chargeFreed(op, record);
   await op.addCounters({ usedInodes: -1 });
 }
 

@@ -27,6 +27,7 @@ import type { InodeRecord } from '../records/inode-record.js';
 import { handDown } from './acl.js';
 import { freeLingering, openInode } from './open.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
+import { chargeNewInode, childQuota, hasInode, withQuota } from './quotas.js';
 import type { OpReply } from './reply.js';
 
 const TYPES = new Set([S_IFREG, S_IFDIR, S_IFLNK, S_IFCHR, S_IFBLK, S_IFIFO, S_IFSOCK]);
@@ -53,9 +54,8 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
     return { attrs: [record.attr, parent.attr], result: { kind: 'created', created: false } };
   }
   if (isDirectory(spec.mode) && parent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
-  if (await op.isOutOfInodes()) await freeLingering(op, async () => !(await op.isOutOfInodes()));
-  const ino = await op.allocateIno();
-  const record = await handDown(op, parent, newInode(ino, parent.attr, spec, op.now), spec.umask ?? 0);
+  const record = await handDown(op, parent, await makeInode(op, parent, spec), spec.umask ?? 0);
+  const { ino } = record.attr;
   op.putInode(record);
   await op.addEntry(parent.attr.ino, name, ino, record.attr.mode & S_IFMT);
   const directory = op.changeDirectory(parent, 1, isDirectory(record.attr.mode) ? 1 : 0);
@@ -64,13 +64,21 @@ export async function create(op: OpTransaction, request: Create): Promise<OpRepl
   return { attrs: [record.attr, directory.attr], result: { kind: 'created', created: true } };
 }
 
+/** A new inode that is charged to the filesystem and to the directory's quota: ENOSPC or EDQUOT at a limit. */
+export async function makeInode(op: OpTransaction, parent: InodeRecord, spec: CreateSpec): Promise<InodeRecord> {
+  const quota = childQuota(parent);
+  const fits = async (): Promise<boolean> => !(await op.isOutOfInodes()) && hasInode(op, quota);
+  if (!(await fits())) await freeLingering(op, fits);
+  await chargeNewInode(op, quota);
+  return withQuota(newInode(await op.allocateIno(), parent.attr, spec, op.now), quota);
+}
+
 /** O_TMPFILE: a file without a name, kept while it is open. */
 async function createUnnamed(op: OpTransaction, parent: Ino, spec: CreateSpec): Promise<OpReply> {
   const { tables, keys, opens } = op.scope;
   const directory = await op.mustLiveDirectory(parent);
-  if (await op.isOutOfInodes()) await freeLingering(op, async () => !(await op.isOutOfInodes()));
-  const ino = await op.allocateIno();
-  const made = await handDown(op, directory, newInode(ino, directory.attr, spec, op.now), spec.umask ?? 0);
+  const made = await handDown(op, directory, await makeInode(op, directory, spec), spec.umask ?? 0);
+  const { ino } = made.attr;
   const record = { ...made, attr: { ...made.attr, nlink: 0 }, linkable: !spec.exclusive };
   op.putInode(record);
   op.tx.put(tables.orphans, keys.orphan(ino), true);
@@ -120,10 +128,12 @@ export function newInode(ino: Ino, parent: InodeAttr | undefined, spec: CreateSp
       parent: directory ? (parent?.ino ?? ino) : NO_INO,
       hasXattrs: false,
       aclChange: 0,
+      quota: NO_INO,
     },
     entries: 0,
     mtimeExplicit: false,
     linkable: false,
+    quotaRoot: false,
     dataChange: 0,
     foreignDataChange: 0,
     xattrCount: 0,

@@ -105,7 +105,7 @@ export async function commitExtents(op: OpTransaction, request: CommitExtents): 
   }
   if (grown > 0) op.mustGrow();
   await applyLiveBytes(op, live, spec.chunks);
-  await spend(op, grown);
+  await spend(op, record, grown);
 
   if (spec.killPriv) record = await killPrivilege(op, record);
   const written = placed || size !== attr.size;
@@ -146,7 +146,7 @@ export async function swapExtents(op: OpTransaction, request: SwapExtents): Prom
   await applyLiveBytes(op, live, spec.chunks);
   if (grown === 0) return swapped(record, true);
   // rows that a truncation had still to cut were cut on the way
-  await spend(op, grown);
+  await spend(op, record, grown);
   const stored = { ...record, attr: { ...attr, allocatedBytes: attr.allocatedBytes + grown } };
   op.putInode(stored);
   return swapped(stored, true);

@@ -96,7 +96,7 @@ export function runOperation(op: OpTransaction, operation: NamespaceOperation): 
     case 'removexattr':
       return removexattr(op, operation.value);
     case 'statfs':
-      return statfs(op);
+      return statfs(op, operation.value);
     case 'reserve':
       return reserve(op, operation.value);
   }

@@ -206,7 +206,7 @@ class RangeChange {
   async finish(sizeAtLeast: number, killPriv: boolean, done: number): Promise<OpReply> {
     const op = this.#op;
     await applyLiveBytes(op, this.#live, []);
-    await spend(op, this.#grown, 'free');
+    await spend(op, this.#record, this.#grown, 'free');
     const record = killPriv ? await killPrivilege(op, this.#record) : this.#record;
     const { attr } = record;
     const changed = op.changed(writtenBy(op, record), {

@@ -13,8 +13,9 @@ import {
 import { renameFromProto } from '../../wire/operation.js';
 import { MetaserverError } from '../metaserver-error.js';
 import type { InodeRecord } from '../records/inode-record.js';
-import { newInode } from './create.js';
+import { makeInode } from './create.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
+import { childQuota, moveIntoQuota } from './quotas.js';
 import type { OpReply } from './reply.js';
 import { dropLink } from './unlink.js';
 
@@ -78,6 +79,7 @@ async function moveEntry(
     if (!directory && isDirectory(target.attr.mode)) throw new FsError('EISDIR');
     if (target.entries > 0) throw new FsError('ENOTEMPTY');
   }
+  const charged = from.parent === to.parent ? source : await moveIntoQuota(op, source, parent, newParent);
   if (directory && target === undefined && newParent.attr.nlink >= LINK_MAX_DIRECTORY) throw new FsError('EMLINK');
   if (whiteout === undefined) await op.removeEntry(from.parent, from.name);
   else await leaveWhiteout(op, from, parent, whiteout);
@@ -94,7 +96,7 @@ async function moveEntry(
     from.parent === to.parent
       ? [op.changeDirectory(parent, added - removed, linksAdded - links)]
       : [op.changeDirectory(parent, -removed, -links), op.changeDirectory(newParent, added, linksAdded)];
-  const moved = op.changed(source, directory ? { parent: to.parent } : {});
+  const moved = op.changed(charged, directory ? { parent: to.parent } : {});
   op.putInode(moved);
   return { attrs: [moved, ...parents, ...(gone === undefined ? [] : [gone])].map(({ attr }) => attr) };
 }
@@ -102,7 +104,7 @@ async function moveEntry(
 /** Lets the old name mean a whiteout, which is made as if by mknod(2). */
 async function leaveWhiteout(op: OpTransaction, from: NameRef, parent: InodeRecord, owner: Owner): Promise<void> {
   const spec = { ...owner, mode: S_IFCHR, rdev: 0, mayKeepSgid: false, exclusive: true };
-  const record = newInode(await op.allocateIno(), parent.attr, spec, op.now);
+  const record = await makeInode(op, parent, spec);
   op.putInode(record);
   await op.replaceEntry(from.parent, from.name, record.attr.ino, S_IFCHR);
 }
@@ -116,6 +118,9 @@ async function swapEntries(
   parent: InodeRecord,
   newParent: InodeRecord,
 ): Promise<OpReply> {
+  if (from.parent !== to.parent && childQuota(parent) !== childQuota(newParent)) {
+    throw new FsError('EXDEV', 'what is charged to different quotas cannot be exchanged');
+  }
   await op.replaceEntry(from.parent, from.name, target.attr.ino, target.attr.mode & S_IFMT);
   await op.replaceEntry(to.parent, to.name, source.attr.ino, source.attr.mode & S_IFMT);
   const sourceLinks = isDirectory(source.attr.mode) ? 1 : 0;

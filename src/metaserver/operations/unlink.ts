@@ -7,23 +7,32 @@ import type { InodeRecord } from '../records/inode-record.js';
 import { freeInode } from './content.js';
 import { LINGERING_MAX } from '../open-files.js';
 import { checkName, type OpTransaction } from './op-transaction.js';
+import { childQuota, moveIntoQuota } from './quotas.js';
 import type { OpReply } from './reply.js';
 
 export async function link(op: OpTransaction, request: Link): Promise<OpReply> {
   checkName(request.newName);
-  const record = await op.mustInode(inoFromProto(request.ino, 'link.ino'));
+  let record = await op.mustInode(inoFromProto(request.ino, 'link.ino'));
   const parent = await op.mustLiveDirectory(inoFromProto(request.newParent, 'link.newParent'));
   if ((await op.entry(parent.attr.ino, request.newName)) !== undefined) throw new FsError('EEXIST');
   if (isDirectory(record.attr.mode)) throw new FsError('EPERM', 'hard links to directories do not exist');
   if (record.attr.nlink === 0 && !record.linkable) throw new FsError('ENOENT', 'the file is unlinked');
   if (record.attr.nlink >= LINK_MAX) throw new FsError('EMLINK');
   op.mustGrow();
+  record = await joinQuota(op, record, parent);
   if (record.attr.nlink === 0) keepOrphan(op, record.attr.ino);
   const linked = { ...op.changed(record, { nlink: record.attr.nlink + 1 }), linkable: false };
   op.putInode(linked);
   await op.addEntry(parent.attr.ino, request.newName, record.attr.ino, record.attr.mode & S_IFMT);
   const directory = op.changeDirectory(parent, 1, 0);
   return { attrs: [linked.attr, directory.attr] };
+}
+
+/** A file has its names in the tree of one quota: EXDEV for one elsewhere, as project quotas of XFS have it. */
+async function joinQuota(op: OpTransaction, record: InodeRecord, parent: InodeRecord): Promise<InodeRecord> {
+  if (record.attr.quota === childQuota(parent)) return record;
+  if (record.attr.nlink > 0) throw new FsError('EXDEV', 'a file has all its names in the tree of one quota');
+  return moveIntoQuota(op, record, parent, parent);
 }
 
 /** A file that had no name is given one. */

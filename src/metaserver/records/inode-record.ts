@@ -1,4 +1,4 @@
-import type { Ino } from '../../model/ids.js';
+import { NO_INO, type Ino } from '../../model/ids.js';
 import type { InodeAttr, Timespec } from '../../model/inode.js';
 import type { RecordCodec } from './record-codec.js';
 import { RecordReader } from './record-reader.js';
@@ -19,6 +19,8 @@ export interface InodeRecord {
   readonly mtimeExplicit: boolean;
   /** Made without a name (O_TMPFILE), and may be given one. */
   readonly linkable: boolean;
+  /** A directory with a quota: what is below is charged to it. */
+  readonly quotaRoot: boolean;
   /** The change number of the last change of data or size; 0 = there was none. */
   readonly dataChange: number;
   /** The same of the last one that was made by another session than `attr.lastWriter`. */
@@ -39,9 +41,12 @@ const FLAG_MTIME_EXPLICIT = 1;
 const FLAG_LINKABLE = 2;
 /** The record ends with the change number of the ACLs. */
 const FLAG_ACL = 4;
-const FLAGS = FLAG_MTIME_EXPLICIT | FLAG_LINKABLE | FLAG_ACL;
+const FLAG_QUOTA_ROOT = 8;
+/** The inode is charged to a quota: its directory is at the end of the row. */
+const FLAG_QUOTA = 16;
+const FLAGS = FLAG_MTIME_EXPLICIT | FLAG_LINKABLE | FLAG_ACL | FLAG_QUOTA_ROOT | FLAG_QUOTA;
 /** All but the lists and the target. */
-const FIXED_BYTES = 200;
+const FIXED_BYTES = 208;
 const TRUNCATION_BYTES = 12;
 
 export const inodeCodec: RecordCodec<InodeRecord> = {
@@ -63,6 +68,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     writer.u16(target?.length ?? 0);
     if (target !== undefined) writer.bytes(target);
     if (attr.aclChange > 0) writer.u64(attr.aclChange);
+    if (attr.quota !== NO_INO) writer.u64(attr.quota);
   },
 
   decode(bytes) {
@@ -97,6 +103,7 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     const targetLength = reader.u16();
     const target = targetLength === 0 ? undefined : Buffer.from(reader.bytes(targetLength));
     const aclChange = (flags & FLAG_ACL) === 0 ? 0 : reader.u64();
+    const quota = (flags & FLAG_QUOTA) === 0 ? NO_INO : (reader.u64() as Ino);
     reader.end();
     const hasXattrs = xattrCount > 0;
     return {
@@ -121,10 +128,12 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
         parent,
         hasXattrs,
         aclChange,
+        quota,
       },
       entries,
       mtimeExplicit: (flags & FLAG_MTIME_EXPLICIT) !== 0,
       linkable: (flags & FLAG_LINKABLE) !== 0,
+      quotaRoot: (flags & FLAG_QUOTA_ROOT) !== 0,
       dataChange,
       foreignDataChange,
       xattrCount,
@@ -139,9 +148,13 @@ export const inodeCodec: RecordCodec<InodeRecord> = {
     FIXED_BYTES + TRUNCATION_BYTES * (truncations.length + trims.length) + (target?.length ?? 0),
 };
 
-function flagsOf({ mtimeExplicit, linkable, attr }: InodeRecord): number {
+function flagsOf({ mtimeExplicit, linkable, quotaRoot, attr }: InodeRecord): number {
   return (
-    (mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0) | (linkable ? FLAG_LINKABLE : 0) | (attr.aclChange > 0 ? FLAG_ACL : 0)
+    (mtimeExplicit ? FLAG_MTIME_EXPLICIT : 0) |
+    (linkable ? FLAG_LINKABLE : 0) |
+    (attr.aclChange > 0 ? FLAG_ACL : 0) |
+    (quotaRoot ? FLAG_QUOTA_ROOT : 0) |
+    (attr.quota === NO_INO ? 0 : FLAG_QUOTA)
   );
 }
 

@@ -8,6 +8,7 @@ import { safeNumber } from '../../wire/safe-number.js';
 import type { Executor } from '../executor.js';
 import { firstOfKey, secondOfKey } from '../keys.js';
 import { OpTransaction } from '../operations/op-transaction.js';
+import { dropHolds } from '../operations/quotas.js';
 import type { SessionRecord } from '../records/session-record.js';
 import type { SlotServices } from '../slot-services.js';
 import type { Transaction } from '../store/transaction.js';
@@ -108,6 +109,7 @@ export class Sessions {
       if (record === undefined || record.endedMs !== 0) return;
       op.tx.put(slot.tables.sessions, key, { ...record, endedMs: Math.max(1, this.#nowMs()), reservedBytes: 0 });
       await op.addCounters({ reservedBytes: -record.reservedBytes });
+      await dropHolds(op, id);
       op.tx.onApply(() => {
         const session = this.#live.get(id);
         this.#live.delete(id);

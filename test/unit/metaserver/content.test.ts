@@ -324,7 +324,7 @@ describe('files of thousands of extents, each a chunk of its own', () => {
 
 describe('capacity', () => {
   const reserve = async (who: TestClient, bytes: number) => {
-    const { result } = await who.ok({ $case: 'reserve', value: { bytes: BigInt(bytes) } });
+    const { result } = await who.ok({ $case: 'reserve', value: { bytes: BigInt(bytes), quota: 0n, ahead: 0n } });
     return result?.$case === 'reserve' ? Number(result.value.granted) : undefined;
   };
 
@@ -354,7 +354,10 @@ describe('capacity', () => {
     await reserve(client, 40 * BLOCK);
     await client.commit(ino, write(0, 40 * BLOCK));
     const ask = async () => {
-      const { result } = await client.ok({ $case: 'reserve', value: { bytes: BigInt(40 * BLOCK) } });
+      const { result } = await client.ok({
+        $case: 'reserve',
+        value: { bytes: BigInt(40 * BLOCK), quota: 0n, ahead: 0n },
+      });
       return result?.$case === 'reserve' ? result.value : undefined;
     };
     expect(await ask()).toEqual({ granted: 0n, freeing: false });
@@ -398,7 +401,7 @@ describe('ranges', () => {
     await harness.close();
     await start({ capacityBytes: 100 * 4096 });
     const { ino } = await client.create(ROOT_INO, 'f');
-    await client.ok({ $case: 'reserve', value: { bytes: BigInt(60 * 4096) } });
+    await client.ok({ $case: 'reserve', value: { bytes: BigInt(60 * 4096), quota: 0n, ahead: 0n } });
     expect(await client.errno(fallocate(ino, 'allocate', 0, 41 * 4096))).toBe('ENOSPC');
     expect(await client.getattr(ino)).toMatchObject({ allocatedBytes: 0 });
     await client.ok(fallocate(ino, 'allocate', 0, 40 * 4096));

@@ -36,6 +36,7 @@ const attr: fc.Arbitrary<InodeAttr> = fc.record({
   parent: u53 as fc.Arbitrary<Ino>,
   hasXattrs: fc.boolean(),
   aclChange: u53,
+  quota: u53 as fc.Arbitrary<Ino>,
 });
 const entry: fc.Arbitrary<DirEntry> = fc.record({
   name: fc.uint8Array({ minLength: 1, maxLength: 255 }),

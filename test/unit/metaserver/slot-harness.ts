@@ -9,6 +9,7 @@ import type { KvEngine } from '../../../src/kv/kv-engine.js';
 import { MemoryEngine } from '../../../src/kv/memory-engine.js';
 import { Metaserver } from '../../../src/metaserver/metaserver.js';
 import type { Operation } from '../../../src/metaserver/operations/operation-table.js';
+import type { QuotaRecord } from '../../../src/metaserver/records/quota-record.js';
 import type { SessionConnection } from '../../../src/metaserver/sessions/session-connection.js';
 import type { Session } from '../../../src/metaserver/sessions/session.js';
 import type { Slot } from '../../../src/metaserver/slot.js';
@@ -163,23 +164,50 @@ export class Harness {
     let allocated = 0;
     const live = new Map<number, number>();
     const chunks = new Map<number, number>();
+    const charged = new Map<number, { bytes: number; inodes: number; reserved: number }>();
+    const quotas = new Map<number, QuotaRecord>();
+    const charge = (quota: number, bytes: number, inodes: number, reserved: number): void => {
+      const sum = charged.get(quota) ?? { bytes: 0, inodes: 0, reserved: 0 };
+      charged.set(quota, {
+        bytes: sum.bytes + bytes,
+        inodes: sum.inodes + inodes,
+        reserved: sum.reserved + reserved,
+      });
+    };
     for (const { key, value } of rows) {
       const tag = String.fromCharCode(key[5]!);
       if (tag === 'k') {
         const kind = String.fromCharCode(key[14]!);
         if (kind === 'I') {
           inodes++;
-          allocated += tables.inodes.decode(value).attr.allocatedBytes;
+          const { attr } = tables.inodes.decode(value);
+          allocated += attr.allocatedBytes;
+          charge(attr.quota, attr.allocatedBytes, 1, 0);
         } else if (kind === 'B') {
           for (const { chunkId, length } of tables.blocks.decode(value).extents) {
             if (chunkId !== NO_CHUNK) live.set(chunkId, (live.get(chunkId) ?? 0) + length);
           }
         }
+      } else if (tag === 'q') {
+        quotas.set(Number(Buffer.from(key).readBigUInt64BE(6)), tables.quotas.decode(value));
+      } else if (tag === 'v') {
+        charge(Number(Buffer.from(key).readBigUInt64BE(14)), 0, 0, tables.quotaHolds.decode(value));
       } else if (tag === 'h') {
         const chunk = tables.chunks.decode(value);
         if (!chunk.dead) chunks.set(Number(Buffer.from(key).readBigUInt64BE(6)), chunk.liveBytes);
       }
     }
+    for (const [quota, sum] of [...charged]) {
+      for (let outer = quotas.get(quota)?.outer ?? 0; outer !== 0; outer = quotas.get(outer)?.outer ?? 0) {
+        charge(outer, sum.bytes, sum.inodes, sum.reserved);
+      }
+    }
+    charged.delete(0);
+    for (const [quota, { usedBytes, usedInodes, reservedBytes }] of quotas) {
+      const sum = charged.get(quota) ?? { bytes: 0, inodes: 0, reserved: 0 };
+      expect({ quota, bytes: usedBytes, inodes: usedInodes, reserved: reservedBytes }).toEqual({ quota, ...sum });
+    }
+    expect([...charged.keys()].filter((quota) => !quotas.has(quota))).toEqual([]);
     expect(counters.usedInodes).toBe(inodes);
     expect(counters.usedBytes).toBe(allocated);
     expect([...chunks].sort()).toEqual([...live].sort());

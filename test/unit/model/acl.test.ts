@@ -117,7 +117,7 @@ const file = (acl: Acl): InodeAttr => ({
   ...{ ino: 5 as Ino, mode: S_IFREG | aclMode(acl), nlink: 1, uid: 10, gid: 20, rdev: 0, size: 0, allocatedBytes: 0 },
   ...times,
   ...counters,
-  ...{ parent: 0 as Ino, hasXattrs: true, aclChange: 1 },
+  ...{ parent: 0 as Ino, hasXattrs: true, aclChange: 1, quota: 0 as Ino },
 });
 
 function who(

@@ -187,7 +187,7 @@ describe('statfs', () => {
   test('true numbers under limits', async () => {
     const vfs = new TestVfs({ metadata: { fs: { capacityBytes: 4096 * 1000, inodesMax: 50 } } });
     await vfs.file(ROOT_INO, 'a');
-    expect(await vfs.fs.statfs(vfs.by())).toMatchObject({
+    expect(await vfs.fs.statfs(vfs.by(), ROOT_INO)).toMatchObject({
       blocks: 1000,
       files: 50,
       ffree: 50 - vfs.meta.namespace.inodeCount,
@@ -198,7 +198,7 @@ describe('statfs', () => {
 
   test('without limits there is always room', async () => {
     const vfs = new TestVfs();
-    const found = await vfs.fs.statfs(vfs.by());
+    const found = await vfs.fs.statfs(vfs.by(), ROOT_INO);
     expect(found.bavail).toBeGreaterThan(2 ** 30);
     expect(found.ffree).toBeGreaterThan(2 ** 20);
   });

@@ -34,6 +34,7 @@ const attr = (mode: number, uid = 10, gid = 20): InodeAttr => ({
   parent: 1 as Ino,
   hasXattrs: false,
   aclChange: 0,
+  quota: 0 as Ino,
 });
 
 /** `groups` 'unknown' = neither groups nor capabilities can be known. */

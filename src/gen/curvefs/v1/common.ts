@@ -41,6 +41,8 @@ export interface Attr {
   parent: bigint;
   hasXattrs: boolean;
   aclChange: bigint;
+  /** The directory whose quota it is charged to. */
+  quota: bigint;
 }
 
 export interface Extent {
@@ -208,6 +210,7 @@ function createBaseAttr(): Attr {
     parent: 0n,
     hasXattrs: false,
     aclChange: 0n,
+    quota: 0n,
   };
 }
 
@@ -296,6 +299,12 @@ export const Attr: MessageFns<Attr> = {
         throw new globalThis.Error("value provided for field message.aclChange of type uint64 too large");
       }
       writer.uint32(248).uint64(message.aclChange);
+    }
+    if (message.quota !== 0n) {
+      if (BigInt.asUintN(64, message.quota) !== message.quota) {
+        throw new globalThis.Error("value provided for field message.quota of type uint64 too large");
+      }
+      writer.uint32(320).uint64(message.quota);
     }
     return writer;
   },
@@ -471,6 +480,14 @@ export const Attr: MessageFns<Attr> = {
             }
 
             message.aclChange = reader.uint64() as bigint;
+            continue;
+          }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.quota = reader.uint64() as bigint;
             continue;
           }
         }

@@ -63,6 +63,49 @@ export interface GetUsageReply {
   deletesQueued: bigint;
 }
 
+/** Limits of the tree below a directory, and what is in it; the directory itself does not count. */
+export interface Quota {
+  ino: bigint;
+  /** From the root of the filesystem. */
+  path: Buffer;
+  /** 0 = no limit. */
+  bytesMax: bigint;
+  inodesMax: bigint;
+  usedBytes: bigint;
+  usedInodes: bigint;
+  /** What the directory held when it got its quota is still being counted: the usage grows. */
+  counting: boolean;
+}
+
+export interface SetQuotaRequest {
+  fsId: number;
+  path: Buffer;
+  /** Left alone when not given. */
+  bytesMax?: bigint | undefined;
+  inodesMax?: bigint | undefined;
+}
+
+export interface GetQuotaRequest {
+  fsId: number;
+  path: Buffer;
+}
+
+export interface DeleteQuotaRequest {
+  fsId: number;
+  path: Buffer;
+}
+
+export interface DeleteQuotaReply {
+}
+
+export interface ListQuotasRequest {
+  fsId: number;
+}
+
+export interface ListQuotasReply {
+  quotas: Quota[];
+}
+
 export interface CreateSlotRequest {
   fs: FsInfo | undefined;
   rootMode: number;
@@ -384,11 +427,17 @@ export interface Removexattr {
   name: Buffer;
 }
 
+/** Of the quota that the inode is charged to, or of the filesystem. */
 export interface Statfs {
+  ino: bigint;
 }
 
 export interface Reserve {
   bytes: bigint;
+  /** The directory whose quota it is for; 0 = the filesystem's space. */
+  quota: bigint;
+  /** How much of `bytes` is not needed yet. */
+  ahead: bigint;
 }
 
 export interface ReserveResult {
@@ -841,6 +890,467 @@ export const GetUsageReply: MessageFns<GetUsageReply> = {
             }
 
             message.deletesQueued = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseQuota(): Quota {
+  return {
+    ino: 0n,
+    path: Buffer.alloc(0),
+    bytesMax: 0n,
+    inodesMax: 0n,
+    usedBytes: 0n,
+    usedInodes: 0n,
+    counting: false,
+  };
+}
+
+export const Quota: MessageFns<Quota> = {
+  encode(message: Quota, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.path.length !== 0) {
+      writer.uint32(18).bytes(message.path);
+    }
+    if (message.bytesMax !== 0n) {
+      if (BigInt.asUintN(64, message.bytesMax) !== message.bytesMax) {
+        throw new globalThis.Error("value provided for field message.bytesMax of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.bytesMax);
+    }
+    if (message.inodesMax !== 0n) {
+      if (BigInt.asUintN(64, message.inodesMax) !== message.inodesMax) {
+        throw new globalThis.Error("value provided for field message.inodesMax of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.inodesMax);
+    }
+    if (message.usedBytes !== 0n) {
+      if (BigInt.asUintN(64, message.usedBytes) !== message.usedBytes) {
+        throw new globalThis.Error("value provided for field message.usedBytes of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.usedBytes);
+    }
+    if (message.usedInodes !== 0n) {
+      if (BigInt.asUintN(64, message.usedInodes) !== message.usedInodes) {
+        throw new globalThis.Error("value provided for field message.usedInodes of type uint64 too large");
+      }
+      writer.uint32(48).uint64(message.usedInodes);
+    }
+    if (message.counting !== false) {
+      writer.uint32(56).bool(message.counting);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Quota {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQuota();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytesMax = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.inodesMax = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.usedBytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.usedInodes = reader.uint64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.counting = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetQuotaRequest(): SetQuotaRequest {
+  return { fsId: 0, path: Buffer.alloc(0), bytesMax: undefined, inodesMax: undefined };
+}
+
+export const SetQuotaRequest: MessageFns<SetQuotaRequest> = {
+  encode(message: SetQuotaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fsId !== 0) {
+      writer.uint32(8).uint32(message.fsId);
+    }
+    if (message.path.length !== 0) {
+      writer.uint32(18).bytes(message.path);
+    }
+    if (message.bytesMax !== undefined) {
+      if (BigInt.asUintN(64, message.bytesMax) !== message.bytesMax) {
+        throw new globalThis.Error("value provided for field message.bytesMax of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.bytesMax);
+    }
+    if (message.inodesMax !== undefined) {
+      if (BigInt.asUintN(64, message.inodesMax) !== message.inodesMax) {
+        throw new globalThis.Error("value provided for field message.inodesMax of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.inodesMax);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetQuotaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetQuotaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fsId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.bytesMax = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.inodesMax = reader.uint64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetQuotaRequest(): GetQuotaRequest {
+  return { fsId: 0, path: Buffer.alloc(0) };
+}
+
+export const GetQuotaRequest: MessageFns<GetQuotaRequest> = {
+  encode(message: GetQuotaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fsId !== 0) {
+      writer.uint32(8).uint32(message.fsId);
+    }
+    if (message.path.length !== 0) {
+      writer.uint32(18).bytes(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetQuotaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetQuotaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fsId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteQuotaRequest(): DeleteQuotaRequest {
+  return { fsId: 0, path: Buffer.alloc(0) };
+}
+
+export const DeleteQuotaRequest: MessageFns<DeleteQuotaRequest> = {
+  encode(message: DeleteQuotaRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fsId !== 0) {
+      writer.uint32(8).uint32(message.fsId);
+    }
+    if (message.path.length !== 0) {
+      writer.uint32(18).bytes(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteQuotaRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteQuotaRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fsId = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.path = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseDeleteQuotaReply(): DeleteQuotaReply {
+  return {};
+}
+
+export const DeleteQuotaReply: MessageFns<DeleteQuotaReply> = {
+  encode(_: DeleteQuotaReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteQuotaReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteQuotaReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListQuotasRequest(): ListQuotasRequest {
+  return { fsId: 0 };
+}
+
+export const ListQuotasRequest: MessageFns<ListQuotasRequest> = {
+  encode(message: ListQuotasRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.fsId !== 0) {
+      writer.uint32(8).uint32(message.fsId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListQuotasRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListQuotasRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.fsId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseListQuotasReply(): ListQuotasReply {
+  return { quotas: [] };
+}
+
+export const ListQuotasReply: MessageFns<ListQuotasReply> = {
+  encode(message: ListQuotasReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.quotas) {
+      Quota.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListQuotasReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListQuotasReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.quotas.push(Quota.decode(reader, reader.uint32()));
             continue;
           }
         }
@@ -4331,11 +4841,17 @@ export const Removexattr: MessageFns<Removexattr> = {
 };
 
 function createBaseStatfs(): Statfs {
-  return {};
+  return { ino: 0n };
 }
 
 export const Statfs: MessageFns<Statfs> = {
-  encode(_: Statfs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: Statfs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(320).uint64(message.ino);
+    }
     return writer;
   },
 
@@ -4352,6 +4868,14 @@ export const Statfs: MessageFns<Statfs> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4366,7 +4890,7 @@ export const Statfs: MessageFns<Statfs> = {
 };
 
 function createBaseReserve(): Reserve {
-  return { bytes: 0n };
+  return { bytes: 0n, quota: 0n, ahead: 0n };
 }
 
 export const Reserve: MessageFns<Reserve> = {
@@ -4376,6 +4900,18 @@ export const Reserve: MessageFns<Reserve> = {
         throw new globalThis.Error("value provided for field message.bytes of type uint64 too large");
       }
       writer.uint32(8).uint64(message.bytes);
+    }
+    if (message.quota !== 0n) {
+      if (BigInt.asUintN(64, message.quota) !== message.quota) {
+        throw new globalThis.Error("value provided for field message.quota of type uint64 too large");
+      }
+      writer.uint32(320).uint64(message.quota);
+    }
+    if (message.ahead !== 0n) {
+      if (BigInt.asUintN(64, message.ahead) !== message.ahead) {
+        throw new globalThis.Error("value provided for field message.ahead of type uint64 too large");
+      }
+      writer.uint32(328).uint64(message.ahead);
     }
     return writer;
   },
@@ -4399,6 +4935,22 @@ export const Reserve: MessageFns<Reserve> = {
             }
 
             message.bytes = reader.uint64() as bigint;
+            continue;
+          }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.quota = reader.uint64() as bigint;
+            continue;
+          }
+          case 41: {
+            if (tag !== 328) {
+              break;
+            }
+
+            message.ahead = reader.uint64() as bigint;
             continue;
           }
         }
@@ -5269,6 +5821,42 @@ export const MetaserverService = {
     responseSerialize: (value: GetUsageReply): Buffer => Buffer.from(GetUsageReply.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetUsageReply => GetUsageReply.decode(value),
   },
+  setQuota: {
+    path: "/curvefs.v1.Metaserver/SetQuota" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetQuotaRequest): Buffer => Buffer.from(SetQuotaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetQuotaRequest => SetQuotaRequest.decode(value),
+    responseSerialize: (value: Quota): Buffer => Buffer.from(Quota.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Quota => Quota.decode(value),
+  },
+  getQuota: {
+    path: "/curvefs.v1.Metaserver/GetQuota" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetQuotaRequest): Buffer => Buffer.from(GetQuotaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetQuotaRequest => GetQuotaRequest.decode(value),
+    responseSerialize: (value: Quota): Buffer => Buffer.from(Quota.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Quota => Quota.decode(value),
+  },
+  deleteQuota: {
+    path: "/curvefs.v1.Metaserver/DeleteQuota" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteQuotaRequest): Buffer => Buffer.from(DeleteQuotaRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteQuotaRequest => DeleteQuotaRequest.decode(value),
+    responseSerialize: (value: DeleteQuotaReply): Buffer => Buffer.from(DeleteQuotaReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteQuotaReply => DeleteQuotaReply.decode(value),
+  },
+  listQuotas: {
+    path: "/curvefs.v1.Metaserver/ListQuotas" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListQuotasRequest): Buffer => Buffer.from(ListQuotasRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListQuotasRequest => ListQuotasRequest.decode(value),
+    responseSerialize: (value: ListQuotasReply): Buffer => Buffer.from(ListQuotasReply.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListQuotasReply => ListQuotasReply.decode(value),
+  },
   /** Called by the MDS. */
   createSlot: {
     path: "/curvefs.v1.Metaserver/CreateSlot" as const,
@@ -5306,6 +5894,10 @@ export interface MetaserverServer extends UntypedServiceImplementation {
   session: handleBidiStreamingCall<ClientFrame, ServerFrame>;
   closeSession: handleUnaryCall<CloseSessionRequest, CloseSessionReply>;
   getUsage: handleUnaryCall<GetUsageRequest, GetUsageReply>;
+  setQuota: handleUnaryCall<SetQuotaRequest, Quota>;
+  getQuota: handleUnaryCall<GetQuotaRequest, Quota>;
+  deleteQuota: handleUnaryCall<DeleteQuotaRequest, DeleteQuotaReply>;
+  listQuotas: handleUnaryCall<ListQuotasRequest, ListQuotasReply>;
   /** Called by the MDS. */
   createSlot: handleUnaryCall<CreateSlotRequest, CreateSlotReply>;
   deleteSlot: handleUnaryCall<DeleteSlotRequest, DeleteSlotReply>;
@@ -5376,6 +5968,60 @@ export interface MetaserverClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetUsageReply) => void,
+  ): ClientUnaryCall;
+  setQuota(request: SetQuotaRequest, callback: (error: ServiceError | null, response: Quota) => void): ClientUnaryCall;
+  setQuota(
+    request: SetQuotaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Quota) => void,
+  ): ClientUnaryCall;
+  setQuota(
+    request: SetQuotaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Quota) => void,
+  ): ClientUnaryCall;
+  getQuota(request: GetQuotaRequest, callback: (error: ServiceError | null, response: Quota) => void): ClientUnaryCall;
+  getQuota(
+    request: GetQuotaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Quota) => void,
+  ): ClientUnaryCall;
+  getQuota(
+    request: GetQuotaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Quota) => void,
+  ): ClientUnaryCall;
+  deleteQuota(
+    request: DeleteQuotaRequest,
+    callback: (error: ServiceError | null, response: DeleteQuotaReply) => void,
+  ): ClientUnaryCall;
+  deleteQuota(
+    request: DeleteQuotaRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteQuotaReply) => void,
+  ): ClientUnaryCall;
+  deleteQuota(
+    request: DeleteQuotaRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteQuotaReply) => void,
+  ): ClientUnaryCall;
+  listQuotas(
+    request: ListQuotasRequest,
+    callback: (error: ServiceError | null, response: ListQuotasReply) => void,
+  ): ClientUnaryCall;
+  listQuotas(
+    request: ListQuotasRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListQuotasReply) => void,
+  ): ClientUnaryCall;
+  listQuotas(
+    request: ListQuotasRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListQuotasReply) => void,
   ): ClientUnaryCall;
   /** Called by the MDS. */
   createSlot(
