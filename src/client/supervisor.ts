@@ -174,7 +174,7 @@ export class Supervisor {
     if (worker === undefined || this.#state === 'starting') return refusal('the mount is not up yet');
     const drainTimeoutMs = order.drainTimeoutMs ?? config.drainTimeoutMs;
     const drainUntilMs = this.#deps.clock.monotonicMs() + drainTimeoutMs;
-    const drainLeftMs = (): number => Math.max(0, drainUntilMs - this.#deps.clock.monotonicMs());
+    const drainLeftMs = (): number => Math.max(0, Math.ceil(drainUntilMs - this.#deps.clock.monotonicMs()));
     let warning: string | undefined;
     if (this.#state === 'serving' && drainTimeoutMs > 0) {
       this.#state = 'draining';
@@ -246,7 +246,7 @@ export class Supervisor {
     if (state === 'starting' || state === 'ended') return; // start() hears of it and cleans up
     const asked = state === 'ending' || state === 'unmounting';
     const clean = asked && exit.code === 0;
-    if (!clean) {
+    if (!asked || (exit.code !== 0 && this.#leftBehind === undefined)) {
       this.#deps.logger.error('the worker ended unasked: the mount is dead until it is mounted again', {
         ...exit,
         state,

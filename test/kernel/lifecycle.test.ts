@@ -250,6 +250,22 @@ kernel('mounting what cannot be mounted', () => {
     await cluster.umount('detached');
   }, 90_000);
 
+  test('what is written after a lazy unmount is uploaded at the end, within the time that was given', async () => {
+    await cluster.mount('lazy', { options: 'writeback' });
+    const file = cluster.box.path('lazy', 'f');
+    const go = cluster.box.path('go');
+    const script = `exec 3>'${file}'; echo one >&3; echo open; until [ -e '${go}' ]; do sleep 0.1; done; echo two >&3`;
+    const holder = cluster.box.spawn('sh', ['-c', script]);
+    await holder.waitFor(/open/);
+    await cluster.umount('lazy', '--lazy --timeout 30s');
+    writeFileSync(go, '');
+    await holder.stopped();
+    await cluster.waitNothingLeft();
+    await cluster.mount('lazy', { cacheDir: cluster.cacheDir('empty') });
+    expect(await cluster.box.sh('cat lazy/f')).toBe('one\ntwo\n');
+    await cluster.umount('lazy');
+  }, 90_000);
+
   test('a credentials file that cannot be used, whether the store needs one or not', async () => {
     const mnt = cluster.box.mkdir('mnt');
     expect(await attempt(cluster.source(), mnt, ',credentials=/no/such/file')).toMatchObject({
