@@ -1,3 +1,4 @@
+import { FsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import { FOPEN_DIRECT_IO, FOPEN_KEEP_CACHE } from '../fuse/abi/flags.js';
 import type { DirentPlusWriter, DirentWriter } from '../fuse/codec/dirent-writer.js';
@@ -5,6 +6,7 @@ import type {
   AttrReply,
   CreateReply,
   EntryReply,
+  LockReply,
   OpenReply,
   ReadReply,
   StatfsReply,
@@ -14,6 +16,7 @@ import type * as fuse from '../fuse/codec/requests.js';
 import type { FuseContext, FuseOperations } from '../fuse/fuse-operations.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
+import { LOCK_END_MAX } from '../model/lock.js';
 import type { FileSystem } from '../vfs/file-system.js';
 import { O_APPEND, type OpenReply as VfsOpenReply } from '../vfs/requests.js';
 import { KernelContext } from './kernel-context.js';
@@ -28,10 +31,13 @@ export interface BridgeOptions {
 
 /** The cookies of `.` and `..`, which count for no lookup. */
 const LAST_DOT_COOKIE = 2;
+/** By F_RDLCK and F_WRLCK. */
+const LOCK_TYPES = ['read', 'write'] as const;
+const F_UNLCK = 2;
 
 /**
  * The kernel's requests as calls of the VFS: the only file that sees both. A nodeid is the inode number, so that any worker can serve any nodeid the kernel
- * remembers; what is left out here the kernel does by itself (locks of this machine) or reports as unsupported.
+ * remembers; what is left out here the kernel does by itself or reports as unsupported.
  */
 export class FuseBridge implements FuseOperations {
   readonly #fs: FileSystem;
@@ -195,7 +201,34 @@ export class FuseBridge implements FuseOperations {
   }
 
   flush(request: fuse.FlushRequest, ctx: FuseContext): MaybePromise<void> {
-    return this.#fs.flush(new KernelContext(ctx), ctx.nodeid as Ino, request.fh as Fh);
+    return this.#fs.flush(new KernelContext(ctx), ctx.nodeid as Ino, request.fh as Fh, request.lockOwner);
+  }
+
+  getlk(request: fuse.LockRequest, ctx: FuseContext): MaybePromise<LockReply> {
+    const { owner, start, end } = request;
+    const type = LOCK_TYPES[request.type];
+    if (type === undefined) throw new FsError('EINVAL', 'a question for no lock');
+    const asked = { ino: ctx.nodeid as Ino, owner, start, end: end + 1n, type };
+    return mapMaybe(this.#fs.getlk(new KernelContext(ctx), asked), (found) =>
+      found === undefined
+        ? { start, end, type: F_UNLCK, pid: 0 }
+        : { start: found.start, end: found.end - 1n, type: LOCK_TYPES.indexOf(found.type), pid: found.pid },
+    );
+  }
+
+  setlk(request: fuse.LockRequest, ctx: FuseContext): MaybePromise<void> {
+    const { owner, pid, wait, flock } = request;
+    const range = flock ? { start: 0n, end: LOCK_END_MAX } : { start: request.start, end: request.end + 1n };
+    return this.#fs.setlk(new KernelContext(ctx), {
+      ino: ctx.nodeid as Ino,
+      fh: request.fh as Fh,
+      kind: flock ? 'flock' : 'posix',
+      owner,
+      ...range,
+      type: LOCK_TYPES[request.type],
+      pid,
+      wait,
+    });
   }
 
   fsync(request: fuse.FsyncRequest, ctx: FuseContext): MaybePromise<void> {

@@ -29,6 +29,7 @@ export function refuseUnsupported(config: MountConfig): void {
   };
   if (config.allowOther) no('allow_other', 'every caller is taken for the user who mounted');
   if (config.acl) no('acl', 'it has no extended attributes');
+  if (config.localLock !== 'all') no('locks between mounts', 'it hands no lock requests on; give local_lock=all');
   if (config.squash !== 'none') no('squash', 'it does not know who calls');
   const flag = config.kernelFlags.find((name) => !SUPPORTED_FLAGS.has(name));
   if (flag !== undefined) no(flag, 'the package cannot pass it to mount(2)');

@@ -17,6 +17,7 @@ import type { Observability } from '../observability/observability.js';
 import { Callers } from '../vfs/caller.js';
 import { CurveFileSystem } from '../vfs/curve-file-system.js';
 import { readProcStatus } from '../vfs/proc-status.js';
+import { isOfdCall } from '../vfs/proc-syscall.js';
 import type { FileSystem } from '../vfs/file-system.js';
 import { FuseBridge } from './fuse-bridge.js';
 import { FuseNativeDriver, refuseUnsupported } from './fuse-native-driver.js';
@@ -149,7 +150,7 @@ export class Worker {
     const kernelChecks = config.driver === 'kernel';
     const callers = new Callers({ read: readProcStatus, clock }, { squash, kernelChecks });
     const fs = new CurveFileSystem(
-      { meta, data, callers, clock, driverCache },
+      { meta, data, callers, clock, driverCache, isOfdCall },
       {
         readOnly: config.readOnly,
         rootIno,
@@ -159,6 +160,10 @@ export class Worker {
       },
     );
     metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
+    metrics.gauge(
+      { name: 'vfs_locked_inodes', help: 'Inodes locked by this mount, or about to be' },
+      () => fs.lockedInodes,
+    );
     this.#connection = closing.use(await this.#connect(fs, driverCache));
     session.once('ended', (error) => {
       if (this.#state === 'closed') return;
@@ -228,6 +233,8 @@ export class Worker {
       ...DEFAULT_INIT_CONFIG,
       maxBackground: config.maxBackground,
       posixAcl: config.acl,
+      posixLocks: config.localLock === 'none' || config.localLock === 'flock',
+      flockLocks: config.localLock === 'none' || config.localLock === 'posix',
       // A file handle of the whole filesystem must not lead out of a mounted sub-directory.
       exportSupport: config.source.subdir.length === 0,
     };

@@ -12,7 +12,7 @@ import { parseOption, type AnyOption } from './option.js';
  * Everything that a mount is told: validated and frozen. It holds plain JSON values and no secret, so it can be handed to the supervisor and the
  * worker as text ({@link mountConfigToJson}).
  */
-export interface MountConfig extends Omit<MountOptionValues, 'cacheDir' | 'allowOther'> {
+export interface MountConfig extends Omit<MountOptionValues, 'cacheDir' | 'allowOther' | 'localLock'> {
   readonly source: MountSource;
   /** Absolute, as given. */
   readonly mountpoint: string;
@@ -20,6 +20,7 @@ export interface MountConfig extends Omit<MountOptionValues, 'cacheDir' | 'allow
   readonly kernelFlags: readonly KernelFlag[];
   readonly cacheDir: string;
   readonly allowOther: boolean;
+  readonly localLock: NonNullable<MountOptionValues['localLock']>;
 }
 
 /** What a person gives to mount. */
@@ -93,6 +94,8 @@ export function parseMountConfig(request: MountRequest): ParsedMount {
     cacheDir,
     // fuse-native cannot tell its callers apart: it is refused there when it is asked for.
     allowOther: given.allowOther ?? (request.uid === 0 && given.driver === 'kernel'),
+    // fuse-native hands no lock requests on: the kernel keeps them.
+    localLock: given.localLock ?? (given.driver === 'kernel' ? 'none' : 'all'),
     log: given.log ?? (request.foreground === true ? undefined : join(cacheDir, 'mount.log')),
   });
   return { config, dropped };

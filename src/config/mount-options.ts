@@ -124,6 +124,14 @@ export const MOUNT_OPTIONS = {
     description:
       'Other users than the one who mounted may use the mount, under its permissions. Others than root need `user_allow_other` in /etc/fuse.conf.',
   }),
+  localLock: option({
+    name: 'local_lock',
+    type: choice('none', 'flock', 'posix', 'all'),
+    default: undefined,
+    defaultText: '`none`; `all` with `driver=fuse-native`',
+    description:
+      'Kinds of locks that hold on this machine alone, as in nfs(5): those of flock(2), those of fcntl(2) (`posix`), or both. The others are kept by the metaserver and hold between all mounts of the filesystem; taking one is a round trip, dropping one uploads what was written under it.',
+  }),
   squash: option({
     name: 'squash',
     type: choice('none', 'root', 'all'),

@@ -45,6 +45,8 @@ export interface FileData extends Closable {
   overlay(attr: InodeAttr): InodeAttr;
   /** Everything written before the call is uploaded and committed when it resolves (close(2); with write-back: at once). */
   flush(ino: Ino, signal?: AbortSignal): MaybePromise<void>;
+  /** As flush, also with write-back: other mounts see what was written when it resolves (an unlock). */
+  publish(ino: Ino, signal?: AbortSignal): MaybePromise<void>;
   /** fsync(2): uploaded and committed; with write-back: on the cache disk. */
   fsync(ino: Ino, signal?: AbortSignal): Promise<void>;
   /** Marks a new handle: errors that happened before are not its. Pass the mark to {@link takeError}. */

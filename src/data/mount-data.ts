@@ -251,9 +251,12 @@ export class MountData implements FileData {
 
   /** Rejects when an upload of the inode's data fails while it waits: the error that {@link takeError} tells as well. */
   flush(ino: Ino, signal?: AbortSignal): MaybePromise<void> {
+    return this.#opts.writeback ? undefined : this.publish(ino, signal);
+  }
+
+  publish(ino: Ino, signal?: AbortSignal): MaybePromise<void> {
     const state = this.#table.get(ino);
-    if (state === undefined || !state.dirty || this.#opts.writeback) return undefined;
-    return this.#uploader.flush(state, signal);
+    return state?.dirty === true ? this.#uploader.flush(state, signal) : undefined;
   }
 
   async fsync(ino: Ino, signal?: AbortSignal): Promise<void> {

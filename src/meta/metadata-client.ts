@@ -27,9 +27,11 @@ import {
   type SetAttr,
   type SwapSpec,
 } from '../model/operation.js';
+import type { LockQuery, LockRange, LockSpec } from '../model/lock.js';
 import { attrFromProto } from '../wire/attr.js';
 import { blocksFromProto } from '../wire/extent.js';
 import { fsUsageFromProto } from '../wire/filesystem.js';
+import { lockFoundFromProto, lockQueryToProto, lockSpecToProto } from '../wire/lock.js';
 import { opIdToProto } from '../wire/op-id.js';
 import {
   accessesToProto,
@@ -392,6 +394,30 @@ export class MetadataClient implements Metadata {
   removexattr(ctx: OpContext, ino: Ino, name: Uint8Array): Promise<void> {
     const proto = { ino: BigInt(ino), name: bufferOf(name) };
     return this.#changeInode(ctx, ino, { $case: 'removexattr', value: proto }, () => undefined);
+  }
+
+  setLock(opId: OpId, ino: Ino, spec: LockSpec): Promise<InodeAttr | undefined> {
+    const op: RequestOp = { $case: 'setLock', value: lockSpecToProto(ino, spec) };
+    // not as a change of the inode: a wait may take hours, during which its attributes are cached as ever
+    return this.#session.call(op, opId, undefined, (response) => {
+      const attrs = attrsOf(response);
+      this.#cache.learn(attrs);
+      this.#checkInode(response, ino);
+      if (spec.type === undefined) return undefined;
+      if (!result(response, 'setLock').granted) throw new FsError('EAGAIN');
+      return first(attrs);
+    });
+  }
+
+  getLock(ino: Ino, query: LockQuery, signal?: AbortSignal): Promise<LockRange | undefined> {
+    return this.#ask({ $case: 'getLock', value: lockQueryToProto(ino, query) }, signal, (response) => {
+      checkErrno(response);
+      return lockFoundFromProto(result(response, 'getLock'));
+    });
+  }
+
+  cancelLock(opId: OpId): Promise<void> {
+    return this.#ask({ $case: 'cancelLock', value: { opId: opIdToProto(opId) } }, undefined, checkErrno);
   }
 
   statfs(ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage> {

@@ -3,6 +3,7 @@ import type { BlockExtents } from '../model/extent.js';
 import type { FsInfo, FsUsage } from '../model/filesystem.js';
 import type { ChunkId, Fh, Ino, SessionId } from '../model/ids.js';
 import type { InodeAttr, Timespec } from '../model/inode.js';
+import type { LockQuery, LockRange, LockSpec } from '../model/lock.js';
 import type {
   Access,
   CloneSpec,
@@ -160,6 +161,17 @@ export interface Metadata {
 
   /** Notes when files were read, at most {@link ACCESSES_MAX} of them: those that are later than what the server has. */
   updateAtimes(accesses: readonly Access[]): Promise<void>;
+
+  /**
+   * Sets, converts or drops a lock that holds for all sessions; resolves when that is done, with the attributes at the moment of a grant. Fails with EAGAIN, EDEADLK or ENOLCK, and with EINTR
+   * when {@link cancelLock} ended the wait. It takes no signal: what was sent may be granted, and whoever sent it must know.
+   */
+  setLock(opId: OpId, ino: Ino, spec: LockSpec): Promise<InodeAttr | undefined>;
+  /** The lock in the way; undefined = none. Its pid is 0 when another session holds it. */
+  getLock(ino: Ino, query: LockQuery, signal?: AbortSignal): Promise<LockRange | undefined>;
+  /** Ends the wait of a {@link setLock}, if it waits; what became of it is told there. */
+  cancelLock(opId: OpId): Promise<void>;
+
   /** Limits and usage as the inode's tree sees them: of its quota, or of the filesystem. */
   statfs(ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage>;
   /**

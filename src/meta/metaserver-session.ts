@@ -27,7 +27,7 @@ import { opIdToProto } from '../wire/op-id.js';
 import { DeliveryLog } from './delivery-log.js';
 import { RpcMetrics } from './rpc-metrics.js';
 import { ServerClock } from './server-clock.js';
-import { isSentAgain, opensOf, type RequestOp, type SessionCall } from './session-call.js';
+import { isSentAgain, mayPark, opensOf, type RequestOp, type SessionCall } from './session-call.js';
 
 export interface MetaserverSessionDeps {
   readonly clock: Clock;
@@ -53,7 +53,7 @@ export interface MetaserverSessionOptions {
   readonly waitingMax?: number;
   /**
    * An operation that is not answered in this time fails with ETIMEDOUT (it may be executed still); undefined = callers wait as long as the session lives, as those of
-   * operations that would be sent again always do.
+   * operations that would be sent again, and of locks, which may be held then, always do.
    */
   readonly opDeadlineMs?: number | undefined;
 }
@@ -99,6 +99,8 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
 
   /** Sent and not answered, by request id, in the order of sending. */
   readonly #calls = new Map<bigint, SessionCall>();
+  /** Of #calls, those that may wait for a lock at the server. */
+  #parked = 0;
   /** Not sent yet, first come first; waits for an attached stream and for room among the outstanding ones. */
   readonly #waiting = new Set<SessionCall>();
   /** Handles that this worker has open, and their inodes. */
@@ -204,7 +206,7 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
       };
       if (this.#ended !== undefined) this.#drop(call, 'ESHUTDOWN', this.#ended.message);
       else if (signal?.aborted === true) this.#drop(call, 'EINTR');
-      else if (this.#attached && this.#waiting.size === 0 && this.#calls.size < this.#outstandingMax) this.#send(call);
+      else if (this.#attached && this.#waiting.size === 0 && this.#hasRoom) this.#send(call);
       else if (this.#waiting.size >= this.#waitingMax) this.#drop(call, 'EAGAIN', 'too many metadata operations wait');
       else this.#waiting.add(call);
       if (signal !== undefined && !call.settled) {
@@ -290,6 +292,7 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
     clearTimeout(this.#attachDeadline);
     const unanswered = [...this.#calls.values()];
     this.#calls.clear();
+    this.#parked = 0;
     for (const call of unanswered) {
       // A read whose caller is gone matters to nobody.
       if (call.settled && call.request.opId === undefined) this.#drop(call, 'EINTR');
@@ -342,13 +345,19 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
     const requestId = this.#nextRequestId++;
     call.request.requestId = requestId;
     this.#calls.set(requestId, call);
+    if (mayPark(call.request.op!)) this.#parked++;
     this.#batcher!.add(call.request);
+  }
+
+  /** Requests that wait for locks are bounded by the server (ENOLCK) and do not count. */
+  get #hasRoom(): boolean {
+    return this.#calls.size - this.#parked < this.#outstandingMax;
   }
 
   #sendWaiting(): void {
     if (!this.#attached) return;
     for (const call of this.#waiting) {
-      if (this.#calls.size >= this.#outstandingMax) return;
+      if (!this.#hasRoom) return;
       this.#waiting.delete(call);
       this.#send(call);
     }
@@ -361,6 +370,7 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
       return;
     }
     this.#calls.delete(response.requestId);
+    if (mayPark(call.request.op!)) this.#parked--;
     this.#delivery.confirm(response.requestId);
     const { opId, op } = call.request;
     if (opId !== undefined && !(call.settled && isSentAgain(op!))) {
@@ -433,7 +443,10 @@ export class MetaserverSession extends EventEmitter<Events> implements Closable 
     const { address } = this.#options;
     const nowMs = this.#deps.clock.monotonicMs();
     const late = (call: SessionCall): boolean =>
-      !call.settled && !isSentAgain(call.request.op!) && nowMs - call.startedMs > opDeadlineMs;
+      !call.settled &&
+      !isSentAgain(call.request.op!) &&
+      call.request.op!.$case !== 'setLock' &&
+      nowMs - call.startedMs > opDeadlineMs;
     const error = (): FsError => new FsError('ETIMEDOUT', `the metaserver at ${address} did not answer in time`);
     for (const call of this.#waiting) {
       if (!late(call)) continue;

@@ -31,6 +31,11 @@ export function isSentAgain(op: RequestOp): boolean {
   return op.$case === 'commitExtents';
 }
 
+/** True for a request that may wait at the server for as long as somebody holds a lock: it takes no room from other operations. */
+export function mayPark(op: RequestOp): boolean {
+  return op.$case === 'setLock' && op.value.wait;
+}
+
 /** The handle that an operation registers, if any. */
 export function opensOf(op: RequestOp): Fh | undefined {
   if (op.$case === 'open') return Number(op.value.spec?.fh) as Fh;

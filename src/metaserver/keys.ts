@@ -1,4 +1,5 @@
 import type { ChunkId, Fh, FsId, Ino, SessionId } from '../model/ids.js';
+import type { LockRef } from './locks/lock-table.js';
 
 const FS_TAG = 0x46;
 const INO_TAG = 0x6b;
@@ -17,6 +18,7 @@ const BUCKET_TAG = 0x44;
  * F fs o session fh       open file                    F fs n ino              unlinked, still open
  * F fs g ino              rows to trim in background   F fs q ino              quota of a directory
  * F fs v session ino      bytes that a session has reserved of a quota
+ * F fs l ino kind session owner start   lock (kind: p fcntl, f flock)
  * ```
  *
  * What belongs to an inode is contiguous. The leading letters keep a metaserver's rows apart from the MDS's (`M`) in a shared engine.
@@ -174,6 +176,15 @@ export class Keys {
     return { start: this.quotaHold(session, 0 as Ino), end: `${this.#prefix}v${u64(session + 1)}` };
   }
 
+  lock({ ino, kind, session, owner }: LockRef, start: bigint): string {
+    const letter = kind === 'posix' ? POSIX_LETTER : FLOCK_LETTER;
+    return `${this.#prefix}l${u64(ino)}${letter}${u64(session)}${big64(owner)}${big64(start)}`;
+  }
+
+  locks(): KeyRange {
+    return this.#all('l');
+  }
+
   /** Everything of the filesystem but its record. */
   everything(): KeyRange {
     return { start: this.#prefix, end: `${this.#prefix}\xff` };
@@ -196,6 +207,9 @@ export function filesystemKey(fsId: FsId): string {
 }
 
 export const FILESYSTEMS: KeyRange = { start: 'S', end: 'T' };
+
+const POSIX_LETTER = 'p';
+const FLOCK_LETTER = 'f';
 
 /** Bytes of `F fs tag`. */
 const TAG_END = 6;
@@ -224,6 +238,17 @@ export function firstOfKey(key: string): number {
 /** The second number behind the tag: handle, group. */
 export function secondOfKey(key: string): number {
   return readU64(key, TAG_END + 8);
+}
+
+/** Whose lock it is, and where it starts. */
+export function lockOfKey(key: string): { readonly ref: LockRef; readonly start: bigint } {
+  const ref: LockRef = {
+    ino: readU64(key, TAG_END) as Ino,
+    kind: key[TAG_END + 8] === POSIX_LETTER ? 'posix' : 'flock',
+    session: readU64(key, TAG_END + 9) as SessionId,
+    owner: readBig64(key, TAG_END + 17),
+  };
+  return { ref, start: readBig64(key, TAG_END + 25) };
 }
 
 /** Due time and chunk of a deletion's key. */
@@ -260,6 +285,14 @@ function u64(value: number): string {
     (value >>> 8) & 255,
     value & 255,
   );
+}
+
+function big64(value: bigint): string {
+  return u32(Number(value >> 32n)) + u32(Number(value & 0xffff_ffffn));
+}
+
+function readBig64(key: string, at: number): bigint {
+  return (BigInt(readU32(key, at)) << 32n) | BigInt(readU32(key, at + 4));
 }
 
 function readU32(key: string, at: number): number {

@@ -121,6 +121,12 @@ export class Metaserver implements Closable {
       { name: 'metaserver_orphans', help: 'Files without a name that are kept: open, or removed a moment ago.' },
       () => [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.opens.orphans.size, 0),
     );
+    deps.metrics.gauge({ name: 'metaserver_locks', help: 'Ranges of files that are locked.' }, () =>
+      [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.locks.held, 0),
+    );
+    deps.metrics.gauge({ name: 'metaserver_lock_waiters', help: 'Requests that wait for a lock.' }, () =>
+      [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.locks.waiting, 0),
+    );
     deps.metrics.gauge({ name: 'metaserver_queued_operations', help: 'Operations that wait for their turn.' }, () =>
       [...metaserver.#mounted.values()].reduce((sum, { slot }) => sum + slot.executor.queued, 0),
     );

@@ -7,6 +7,7 @@ import { countersCodec, type Counters } from './records/counters-record.js';
 import { deletionCodec, type Deletion } from './records/deletion-record.js';
 import { inodeCodec, type InodeRecord } from './records/inode-record.js';
 import { quotaCodec, quotaHoldCodec, type QuotaRecord } from './records/quota-record.js';
+import { lockCodec, type LockRecord } from './records/lock-record.js';
 import { replyGroupCodec, type ReplyGroup } from './records/reply-group-record.js';
 import { sessionCodec, type SessionRecord } from './records/session-record.js';
 import { markCodec, openCodec, xattrCodec } from './records/simple-records.js';
@@ -45,6 +46,7 @@ export class SlotTables {
   readonly trims: Table<true>;
   readonly quotas: Table<QuotaRecord>;
   readonly quotaHolds: Table<number>;
+  readonly locks: Table<LockRecord>;
 
   constructor(engine: KvReader, cache: CacheOptions) {
     this.inodes = new Table(engine, inodeCodec, { cacheWeightMax: cache.inodesMax });
@@ -64,6 +66,7 @@ export class SlotTables {
     this.trims = new Table(engine, markCodec, { cacheWeightMax: 0 });
     this.quotas = new Table(engine, quotaCodec, { cacheWeightMax: 4096 });
     this.quotaHolds = new Table(engine, quotaHoldCodec, { cacheWeightMax: 4096 });
+    this.locks = new Table(engine, lockCodec, { cacheWeightMax: 0 });
   }
 
   all(): Table<never>[] {
@@ -82,6 +85,7 @@ export class SlotTables {
       this.trims,
       this.quotas,
       this.quotaHolds,
+      this.locks,
     ] as unknown as Table<never>[];
   }
 }

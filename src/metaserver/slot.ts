@@ -6,6 +6,7 @@ import type { KvEngine } from '../kv/kv-engine.js';
 import type { FsInfo, FsUsage } from '../model/filesystem.js';
 import type { SessionId } from '../model/ids.js';
 import { Executor } from './executor.js';
+import { Locks } from './locks/locks.js';
 import { Keys, type KeyRange } from './keys.js';
 import { NameHash } from './name-hash.js';
 import { OpenFiles } from './open-files.js';
@@ -52,6 +53,7 @@ export class Slot implements SlotServices, Closable {
   readonly hash: NameHash;
   readonly tables: SlotTables;
   readonly opens = new OpenFiles();
+  readonly locks: Locks;
   readonly executor: Executor;
   readonly sessions: Sessions;
   readonly requests: Requests;
@@ -85,18 +87,21 @@ export class Slot implements SlotServices, Closable {
       { durable: opts.durable },
     );
     const { executor } = this;
+    this.locks = new Locks({ slot: this, logger });
+    const { locks } = this;
     this.#keeper = new OpenKeeper({ slot: this, clock, logger });
     this.sessions = new Sessions(
-      { slot: this, executor, keeper: this.#keeper, clock, logger },
+      { slot: this, executor, keeper: this.#keeper, locks, clock, logger },
       { ttlMs: opts.sessionTtlMs },
     );
     this.quotas = new Quotas({ slot: this, logger });
-    this.requests = new Requests({ slot: this, executor, sessions: this.sessions, logger });
+    this.requests = new Requests({ slot: this, executor, sessions: this.sessions, locks, logger });
   }
 
   static async open(deps: SlotDeps, record: FilesystemRecord, opts: SlotOptions): Promise<Slot> {
     const slot = new Slot(deps, record, opts);
     await slot.sessions.load();
+    await slot.locks.start(slot.sessions.ids());
     await slot.quotas.start();
     await slot.#keeper.start(slot.sessions.ids(), opts.sessionTtlMs);
     return slot;
@@ -167,6 +172,7 @@ export class Slot implements SlotServices, Closable {
   async close(): Promise<void> {
     this.#closed = true;
     this.#keeper.close();
+    this.locks.close();
     this.sessions.close();
     await this.quotas.close();
     await this.executor.close();
@@ -174,6 +180,7 @@ export class Slot implements SlotServices, Closable {
 
   async #reload(): Promise<void> {
     await this.sessions.load();
+    await this.locks.reload();
     await this.#keeper.reload();
   }
 }

@@ -2,10 +2,12 @@ import type { Clock } from '../common/clock.js';
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
+import type { LockRange } from '../model/lock.js';
 import { AttrOps } from './attr-ops.js';
 import { DirOps } from './dir-ops.js';
 import type { FileSystem } from './file-system.js';
 import { FileOps } from './file-ops.js';
+import { type IsOfdCall, LockOps } from './lock-ops.js';
 import { NamespaceOps } from './namespace-ops.js';
 import { RangeOps } from './range-ops.js';
 import type {
@@ -17,11 +19,13 @@ import type {
   LseekRequest,
   MakeRequest,
   MknodRequest,
+  GetlkRequest,
   OpenReply,
   OpenRequest,
   ReaddirRequest,
   RenameRequest,
   SetattrRequest,
+  SetlkRequest,
   SetxattrRequest,
   StatfsReply,
   SymlinkRequest,
@@ -42,14 +46,17 @@ export class CurveFileSystem implements FileSystem {
   readonly #names: NamespaceOps;
   readonly #files: FileOps;
   readonly #ranges: RangeOps;
+  readonly #locks: LockOps;
   readonly #dirs: DirOps;
   readonly #xattrs: XattrOps;
 
-  constructor(deps: VfsDeps & { readonly clock: Clock }, opts: VfsOptions) {
+  constructor(deps: VfsDeps & { readonly clock: Clock; readonly isOfdCall?: IsOfdCall }, opts: VfsOptions) {
     this.#core = new VfsCore(deps, opts);
     this.#attrs = new AttrOps(this.#core);
     this.#names = new NamespaceOps(this.#core);
-    this.#files = new FileOps(this.#core);
+    const { clock, isOfdCall = () => false } = deps;
+    this.#locks = new LockOps(this.#core, { clock, isOfdCall });
+    this.#files = new FileOps(this.#core, this.#locks);
     this.#ranges = new RangeOps(this.#core);
     this.#dirs = new DirOps(this.#core, deps.clock);
     this.#xattrs = new XattrOps(this.#core);
@@ -58,6 +65,11 @@ export class CurveFileSystem implements FileSystem {
   /** Handles of files that are open now: a gauge. */
   get openFiles(): number {
     return this.#core.files.size;
+  }
+
+  /** Inodes that somebody here holds or wants a lock on: a gauge. */
+  get lockedInodes(): number {
+    return this.#locks.locked;
   }
 
   lookup(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr | undefined> {
@@ -150,8 +162,16 @@ export class CurveFileSystem implements FileSystem {
     return this.#ranges.copyFileRange(ctx, request);
   }
 
-  flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void> {
-    return this.#files.flush(ctx, ino, fh);
+  flush(ctx: VfsContext, ino: Ino, fh: Fh, lockOwner?: bigint): MaybePromise<void> {
+    return this.#files.flush(ctx, ino, fh, lockOwner);
+  }
+
+  getlk(ctx: VfsContext, request: GetlkRequest): MaybePromise<LockRange | undefined> {
+    return this.#locks.getlk(ctx, request);
+  }
+
+  setlk(ctx: VfsContext, request: SetlkRequest): MaybePromise<void> {
+    return this.#locks.setlk(ctx, request);
   }
 
   fsync(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void> {

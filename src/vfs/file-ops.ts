@@ -1,4 +1,5 @@
 import { FsError } from '../common/fs-error.js';
+import { interruptible } from '../common/interruptible.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { WriteOptions } from '../data/file-data.js';
 import type { ExtentMap } from '../meta/metadata.js';
@@ -8,6 +9,7 @@ import { MAY_EXEC, MAY_READ, MAY_WRITE, ownsOrCapable } from '../model/permissio
 import type { Caller } from './caller.js';
 import { type HandleMode, mayReadBy, mayWriteBy } from './handle-table.js';
 import { checkNewName } from './names.js';
+import type { LockOps } from './lock-ops.js';
 import { keepSgid } from './namespace-ops.js';
 import { dropPrivileges, hasBareSgid, hasPrivilegeBits, isKilledByWrite, killedBy } from './privileges.js';
 import {
@@ -40,9 +42,11 @@ const NOTHING: readonly Uint8Array[] = [];
  */
 export class FileOps {
   readonly #core: VfsCore;
+  readonly #locks: LockOps;
 
-  constructor(core: VfsCore) {
+  constructor(core: VfsCore, locks: LockOps) {
     this.#core = core;
+    this.#locks = locks;
   }
 
   async create(ctx: VfsContext, request: CreateRequest): Promise<CreateReply> {
@@ -148,10 +152,22 @@ export class FileOps {
     });
   }
 
-  flush(ctx: VfsContext, outer: Ino, fh: Fh): MaybePromise<void> {
+  flush(ctx: VfsContext, outer: Ino, fh: Fh, lockOwner: bigint | undefined): MaybePromise<void> {
+    const ino = this.#core.inner(outer);
+    const dropped = lockOwner === undefined ? undefined : this.#locks.flushed(ino, lockOwner);
+    if (dropped === undefined) return this.#flush(ctx, ino, fh);
+    return this.#afterDrop(dropped, ctx, ino, fh);
+  }
+
+  /** The locks go in any case; who is killed while they do need not wait for it. */
+  async #afterDrop(dropped: Promise<void>, ctx: VfsContext, ino: Ino, fh: Fh): Promise<void> {
+    await interruptible(dropped, ctx.signal);
+    await this.#flush(ctx, ino, fh);
+  }
+
+  #flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void> {
     if (!mayWriteBy(fh)) return;
     const core = this.#core;
-    const ino = core.inner(outer);
     // Nobody can open an unlinked file any more: what is written to it need not be in the store before close returns.
     if (core.meta.knownAttr(ino)?.nlink === 0) return this.#reportError(ino, fh);
     return this.#finish(ino, fh, () => core.data.flush(ino, ctx.signal));
@@ -165,6 +181,7 @@ export class FileOps {
   release(outer: Ino, fh: Fh): void {
     const core = this.#core;
     const ino = core.inner(outer);
+    this.#locks.released(ino, fh);
     const known = core.files.remove(fh);
     core.meta.release(ino, fh);
     if (!known) return;

@@ -1,6 +1,7 @@
 import type { MaybePromise } from '../common/maybe-promise.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
+import type { LockRange } from '../model/lock.js';
 import type {
   CopyFileRangeRequest,
   CreateReply,
@@ -11,10 +12,12 @@ import type {
   MakeRequest,
   MknodRequest,
   OpenReply,
+  GetlkRequest,
   OpenRequest,
   ReaddirRequest,
   RenameRequest,
   SetattrRequest,
+  SetlkRequest,
   SetxattrRequest,
   StatfsReply,
   SymlinkRequest,
@@ -61,11 +64,16 @@ export interface FileSystem {
   lseek(ctx: VfsContext, request: LseekRequest): MaybePromise<number>;
   /** Returns how many bytes were copied. */
   copyFileRange(ctx: VfsContext, request: CopyFileRangeRequest): MaybePromise<number>;
-  /** close(2) of one descriptor: returns the error of an earlier write, once. */
-  flush(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
+  /** close(2) of one descriptor: returns the error of an earlier write, once, and drops the fcntl locks of `lockOwner` on the file. */
+  flush(ctx: VfsContext, ino: Ino, fh: Fh, lockOwner?: bigint): MaybePromise<void>;
   fsync(ctx: VfsContext, ino: Ino, fh: Fh): MaybePromise<void>;
   /** The last descriptor of the handle is closed. */
   release(ino: Ino, fh: Fh): void;
+
+  /** The lock that is in the way; undefined = none. */
+  getlk(ctx: VfsContext, request: GetlkRequest): MaybePromise<LockRange | undefined>;
+  /** Sets or drops a lock, for all mounts. EAGAIN, EDEADLK, ENOLCK; EINTR when the signal ended the wait. */
+  setlk(ctx: VfsContext, request: SetlkRequest): MaybePromise<void>;
 
   opendir(ctx: VfsContext, ino: Ino): MaybePromise<Fh>;
   /** Adds entries to the sink until it is full or no entry is left. */

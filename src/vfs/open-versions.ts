@@ -33,6 +33,11 @@ export class OpenVersions {
     return before.change === attr.change || attr.lastWriter === this.#session;
   }
 
+  /** True when nothing at all has changed since the last open, or lock. */
+  isAt(attr: InodeAttr): boolean {
+    return this.#versions.get(attr.ino)?.change === attr.change;
+  }
+
   /** The kernel let go of the inode, and of its pages. */
   forget(ino: Ino): void {
     this.#versions.delete(ino);

@@ -1,5 +1,6 @@
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr, Timespec } from '../model/inode.js';
+import type { LockQuery, LockSpec } from '../model/lock.js';
 
 /* Requests and replies of the FileSystem operations. The root is always inode 1, also of a mount of a sub-directory. */
 
@@ -146,6 +147,17 @@ export interface SetxattrRequest {
   readonly flags: number;
   /** Of an access ACL: the caller may not keep S_ISGID. */
   readonly killSgid?: boolean | undefined;
+}
+
+/** F_GETLK, F_OFD_GETLK. */
+export interface GetlkRequest extends Omit<LockQuery, 'kind'> {
+  readonly ino: Ino;
+}
+
+/** F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW, flock(2). */
+export interface SetlkRequest extends Omit<LockSpec, 'ofd'> {
+  readonly ino: Ino;
+  readonly fh: Fh;
 }
 
 /** Flags of open(2) on Linux (asm-generic). */

@@ -4,6 +4,7 @@ import { NO_CHUNK } from '../../src/model/extent.js';
 import { ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER, ACL_USER_OBJ, encodeAcl } from '../../src/model/acl.js';
 import { ROOT_INO, type Fh, type Ino } from '../../src/model/ids.js';
 import { S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, type InodeAttr } from '../../src/model/inode.js';
+import { LOCK_END_MAX, type LockSpec } from '../../src/model/lock.js';
 import {
   FIRST_COOKIE,
   RENAME_EXCHANGE,
@@ -695,6 +696,72 @@ export function metadataSuite(name: string, open: () => Promise<MetadataUnderTes
       const usage = await meta.statfs(ROOT_INO);
       expect(usage).toMatchObject({ capacityBytes: 0, inodesMax: 0 });
       expect(await meta.reserve(1 << 30)).toEqual({ granted: Infinity, freeing: false });
+    });
+
+    describe('locks', () => {
+      const all = { start: 0n, end: LOCK_END_MAX };
+      const write = (owner: bigint, more: Partial<LockSpec> = {}): LockSpec => ({
+        ...{ kind: 'posix', owner, ...all, type: 'write', pid: Number(owner) + 100, wait: false, ofd: false },
+        ...more,
+      });
+      const set = (ino: Ino, spec: LockSpec) => meta.setLock(meta.clientOpId(), ino, spec);
+
+      test('are granted with the attributes, refused, found and dropped by range', async () => {
+        const { ino } = await make(ROOT_INO, 'f');
+        expect(await set(ino, write(1n, { start: 10n, end: 20n }))).toMatchObject({ ino });
+        await expect(set(ino, write(2n))).rejects.toEqual(code('EAGAIN'));
+        await set(ino, write(2n, { start: 20n }));
+        await set(ino, write(1n, { start: 12n, end: 14n, type: 'read' }));
+        await set(ino, write(2n, { start: 12n, end: 13n, type: 'read' }));
+        const query = { kind: 'posix', owner: 2n, ...all, type: 'read' } as const;
+        expect(await meta.getLock(ino, query)).toEqual({ start: 10n, end: 12n, type: 'write', pid: 101 });
+        expect(await meta.getLock(ino, { ...query, start: 12n, end: 14n })).toBeUndefined();
+        expect(await meta.getLock(ino, { ...query, owner: 1n, start: 15n })).toMatchObject({ start: 20n, pid: 102 });
+        expect(await set(ino, write(1n, { type: undefined }))).toBeUndefined();
+        expect(await meta.getLock(ino, query)).toBeUndefined();
+        await set(ino, write(2n));
+      });
+
+      test('flock and fcntl do not see each other; a flock that cannot be converted is gone', async () => {
+        const { ino } = await make(ROOT_INO, 'f');
+        const flock = (owner: bigint, type: LockSpec['type']) => set(ino, write(owner, { kind: 'flock', type }));
+        await set(ino, write(1n));
+        await flock(2n, 'write');
+        await flock(2n, 'read');
+        await flock(3n, 'read');
+        await expect(flock(3n, 'write')).rejects.toEqual(code('EAGAIN'));
+        await flock(2n, 'write');
+      });
+
+      test('are waited for', async () => {
+        const { ino } = await make(ROOT_INO, 'f');
+        await set(ino, write(1n));
+        let granted = false;
+        const waiting = set(ino, write(2n, { wait: true })).then((attr) => {
+          granted = true;
+          return attr;
+        });
+        await meta.getLock(ino, { kind: 'posix', owner: 3n, ...all, type: 'read' });
+        expect(granted).toBe(false);
+        await set(ino, write(1n, { type: undefined }));
+        expect(await waiting).toMatchObject({ ino });
+        await expect(set(ino, write(1n))).rejects.toEqual(code('EAGAIN'));
+      });
+
+      test('a wait is cancelled, a granted lock is not', async () => {
+        const { ino } = await make(ROOT_INO, 'f');
+        const held = meta.clientOpId();
+        await meta.setLock(held, ino, write(1n));
+        await meta.cancelLock(held);
+        const waiting = meta.clientOpId();
+        const wait = meta.setLock(waiting, ino, write(2n, { wait: true }));
+        const failed = expect(wait).rejects.toEqual(code('EINTR'));
+        await meta.cancelLock(waiting);
+        await failed;
+        await expect(set(ino, write(2n))).rejects.toEqual(code('EAGAIN'));
+        await set(ino, write(1n, { type: undefined }));
+        await set(ino, write(3n));
+      });
     });
   });
 }

@@ -10,6 +10,8 @@ export const CURVEFS = `'${process.execPath}' --enable-source-maps '${join(DIST,
 export interface ClusterOptions {
   /** More flags of `fs create`, for the filesystem that every cluster has. */
   readonly fsOptions?: string;
+  /** More flags of the service. */
+  readonly serviceFlags?: readonly string[];
   /** Makes the store that filesystems go on, a `file://` store when it is not given; `dir` is the sandbox's. */
   readonly openStore?: (dir: string) => Promise<TestStore>;
 }
@@ -41,24 +43,33 @@ export class Cluster {
   readonly store: TestStore;
   #service: Daemon;
   #address: string;
+  readonly #serviceFlags: readonly string[];
   readonly #mountpoints = new Set<string>();
   readonly #logs = new Set<string>();
 
-  private constructor(box: KernelSandbox, store: TestStore, service: Daemon, address: string) {
+  private constructor(
+    box: KernelSandbox,
+    store: TestStore,
+    service: Daemon,
+    address: string,
+    serviceFlags: readonly string[],
+  ) {
     this.box = box;
     this.store = store;
     this.#service = service;
     this.#address = address;
+    this.#serviceFlags = serviceFlags;
   }
 
   static async create(options: ClusterOptions = {}): Promise<Cluster> {
+    const { serviceFlags = [] } = options;
     const box = await KernelSandbox.create();
     let store: TestStore | undefined;
     try {
       store = (await options.openStore?.(box.dir)) ?? fileStore(box.path('store'));
-      const service = startService(box, '127.0.0.1:0', store);
+      const service = startService(box, '127.0.0.1:0', store, serviceFlags);
       const address = (await service.waitFor(/ready on (\S+)/, 30_000))[1]!;
-      const cluster = new Cluster(box, store, service, address);
+      const cluster = new Cluster(box, store, service, address, serviceFlags);
       await cluster.createFs(cluster.fsName, options.fsOptions);
       return cluster;
     } catch (error) {
@@ -143,7 +154,7 @@ export class Cluster {
   /** Ends the service as a crash would, and starts it again on the same address. */
   async restartService(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     await this.stopService(signal);
-    this.#service = startService(this.box, this.#address, this.store);
+    this.#service = startService(this.box, this.#address, this.store, this.#serviceFlags);
     await this.#service.waitFor(/ready on (\S+)/, 30_000);
   }
 
@@ -195,9 +206,9 @@ export class Cluster {
   }
 }
 
-function startService(box: KernelSandbox, listen: string, store: TestStore): Daemon {
+function startService(box: KernelSandbox, listen: string, store: TestStore, flags: readonly string[]): Daemon {
   const args = ['standalone', '--data-dir', box.path('service'), '--listen', listen, '--metrics', '127.0.0.1:0'];
-  args.push(...credentialsFlags(store));
+  args.push(...credentialsFlags(store), ...flags);
   return box.spawn(process.execPath, ['--enable-source-maps', join(DIST, 'bin', 'curvefs.js'), ...args]);
 }
 

@@ -139,6 +139,9 @@ export function executeRequest(
       }
       case 'reserve':
         return reply([], { $case: 'reserve', value: { granted: BigInt(Number.MAX_SAFE_INTEGER), freeing: false } });
+      case 'setLock':
+      case 'getLock':
+      case 'cancelLock':
       case 'queryOps':
       case 'adoptCheck':
       case 'adoptEnd':

@@ -101,6 +101,10 @@ export class MemoryFileData implements FileData {
     this.calls.push(`flush ${ino}`);
   }
 
+  publish(ino: Ino): void {
+    this.calls.push(`publish ${ino}`);
+  }
+
   async fsync(ino: Ino): Promise<void> {
     this.calls.push(`fsync ${ino}`);
   }

@@ -20,6 +20,8 @@ import type {
   SetAttr,
   SwapSpec,
 } from '../../src/model/operation.js';
+import type { LockQuery, LockRange, LockSpec } from '../../src/model/lock.js';
+import { MemoryLocks } from './memory-locks.js';
 import { MemoryNamespace } from './memory-namespace.js';
 
 export interface MemoryMetadataOptions {
@@ -39,6 +41,7 @@ export interface MemoryMetadataOptions {
 interface Shared {
   nextChunkId: number;
   readonly executed: Set<string>;
+  readonly locks: MemoryLocks;
 }
 const sharedOf = new WeakMap<MemoryNamespace, Shared>();
 
@@ -79,7 +82,7 @@ export class MemoryMetadata implements Metadata {
     };
     this.sessionId = (options.sessionId ?? 1) as SessionId;
     this.namespace = options.namespace ?? new MemoryNamespace(this.fs.blockSizeBytes);
-    this.#shared = sharedOf.get(this.namespace) ?? { nextChunkId: 1, executed: new Set() };
+    this.#shared = sharedOf.get(this.namespace) ?? { nextChunkId: 1, executed: new Set(), locks: new MemoryLocks() };
     sharedOf.set(this.namespace, this.#shared);
   }
 
@@ -227,6 +230,24 @@ export class MemoryMetadata implements Metadata {
     return this.#mutate('removexattr', ctx, () => this.namespace.removexattr(ino, name));
   }
 
+  setLock(opId: OpId, ino: Ino, spec: LockSpec): Promise<InodeAttr | undefined> {
+    return this.#mutate('setLock', { opId }, async () => {
+      const attr = spec.type === undefined ? undefined : this.namespace.attr(ino);
+      await this.#shared.locks.set(this.sessionId, opKey(this.sessionId, opId), ino, spec);
+      return attr && this.namespace.attr(ino);
+    });
+  }
+
+  async getLock(ino: Ino, query: LockQuery, signal?: AbortSignal): Promise<LockRange | undefined> {
+    return this.#read('getLock', signal, () => this.#shared.locks.get(this.sessionId, ino, query));
+  }
+
+  async cancelLock(opId: OpId): Promise<void> {
+    // behind what was asked before
+    await new Promise((resolve) => setImmediate(resolve));
+    return this.#read('cancelLock', undefined, () => this.#shared.locks.cancel(opKey(this.sessionId, opId)));
+  }
+
   statfs(_ino: Ino, signal?: AbortSignal): MaybePromise<FsUsage> {
     return this.#read('statfs', signal, () => ({
       capacityBytes: this.fs.capacityBytes,
@@ -282,7 +303,7 @@ export class MemoryMetadata implements Metadata {
     return wait instanceof Promise ? interruptible(wait.then(fn), signal) : fn();
   }
 
-  #mutate<T>(op: string, ctx: OpContext, fn: () => T, undo?: (result: T) => unknown): Promise<T> {
+  #mutate<T>(op: string, ctx: OpContext, fn: () => T | Promise<T>, undo?: (result: T) => unknown): Promise<T> {
     this.calls.push(op);
     if (ctx.signal?.aborted === true) return Promise.reject(new FsError('EINTR'));
     const key = opKey(this.sessionId, ctx.opId);

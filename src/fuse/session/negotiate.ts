@@ -11,8 +11,10 @@ export interface InitConfig {
   readonly readdirplus: 'always' | 'auto' | 'never';
   /** The kernel gathers small writes and owns size and mtime: for a filesystem that only this mount writes to. */
   readonly writebackCache: boolean;
-  /** fcntl and flock locks come to the server; otherwise the kernel keeps them, for this machine alone. */
-  readonly serverLocks: boolean;
+  /** fcntl locks come to the server; otherwise the kernel keeps them, for this machine alone. */
+  readonly posixLocks: boolean;
+  /** The same of flock. */
+  readonly flockLocks: boolean;
   /** The server stores POSIX ACLs and applies the umask itself. */
   readonly posixAcl: boolean;
   /** LOOKUP of `.` and `..` works for any nodeid ever given out, so that file handles survive the kernel's eviction of the inode. */
@@ -27,7 +29,8 @@ export const DEFAULT_INIT_CONFIG: InitConfig = {
   maxBackground: 256,
   readdirplus: 'always',
   writebackCache: false,
-  serverLocks: false,
+  posixLocks: false,
+  flockLocks: false,
   posixAcl: false,
   exportSupport: true,
   dataInvalidation: 'auto',
@@ -102,7 +105,8 @@ function wantedFlags(config: InitConfig): readonly InitFlag[] {
   if (config.readdirplus !== 'never') wanted.push('DO_READDIRPLUS');
   if (config.readdirplus === 'auto') wanted.push('READDIRPLUS_AUTO');
   if (config.writebackCache) wanted.push('WRITEBACK_CACHE');
-  if (config.serverLocks) wanted.push('POSIX_LOCKS', 'FLOCK_LOCKS');
+  if (config.posixLocks) wanted.push('POSIX_LOCKS');
+  if (config.flockLocks) wanted.push('FLOCK_LOCKS');
   if (config.posixAcl) wanted.push('POSIX_ACL', 'DONT_MASK', 'SETXATTR_EXT');
   wanted.push(config.exportSupport ? 'EXPORT_SUPPORT' : 'NO_EXPORT_SUPPORT');
   wanted.push(config.dataInvalidation === 'auto' ? 'AUTO_INVAL_DATA' : 'EXPLICIT_INVAL_DATA');

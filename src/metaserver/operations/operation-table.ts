@@ -32,22 +32,23 @@ const MUTATIONS: ReadonlySet<Operation['$case']> = new Set([
   'cloneRange',
   'setxattr',
   'removexattr',
+  'setLock',
 ]);
 
 export function isMutation(operation: Operation): boolean {
   return MUTATIONS.has(operation.$case);
 }
 
-/** True for what a read-only session may not do; it may open files, but not truncate them. */
+/** True for what a read-only session may not do; it may open files, but not truncate them, and lock them. */
 export function needsWriting(operation: Operation): boolean {
   if (operation.$case === 'open') return operation.value.spec?.truncate ?? false;
-  return isMutation(operation);
+  return isMutation(operation) && operation.$case !== 'setLock';
 }
 
 /** The operations on the namespace; those on sessions are the slot's (`slot.ts`). */
 export type NamespaceOperation = Exclude<
   Operation,
-  { $case: 'ping' | 'barrier' | 'queryOps' | 'adoptCheck' | 'adoptEnd' }
+  { $case: 'ping' | 'barrier' | 'queryOps' | 'adoptCheck' | 'adoptEnd' | 'setLock' | 'getLock' | 'cancelLock' }
 >;
 
 /** Executes an operation in a transaction; throws an `FsError` with the POSIX errno, and then nothing is changed. */

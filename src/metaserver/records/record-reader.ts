@@ -33,6 +33,10 @@ export class RecordReader {
     return high * 2 ** 32 + this.#buffer.readUInt32BE(at + 4);
   }
 
+  big64(): bigint {
+    return this.#buffer.readBigUInt64BE(this.#take(8));
+  }
+
   i64(): number {
     const at = this.#take(8);
     const value = this.#buffer.readInt32BE(at) * 2 ** 32 + this.#buffer.readUInt32BE(at + 4);

@@ -38,6 +38,13 @@ export class RecordWriter {
     return this;
   }
 
+  /** Any unsigned number of 64 bits. */
+  big64(value: bigint): this {
+    this.#room(8);
+    this.#at = this.#buffer.writeBigUInt64BE(value, this.#at);
+    return this;
+  }
+
   /** A safe integer of either sign. */
   i64(value: number): this {
     this.#room(8);

@@ -7,6 +7,8 @@ import { ReplyWriter } from '../../wire/reply-writer.js';
 import { safeNumber } from '../../wire/safe-number.js';
 import { WireError } from '../../wire/wire-error.js';
 import type { Executor } from '../executor.js';
+import type { Locks } from '../locks/locks.js';
+import type { PendingLock } from '../locks/pending-lock.js';
 import { isMutation, needsWriting, runOperation, type Operation } from '../operations/operation-table.js';
 import { releaseOpen } from '../operations/open.js';
 import { OpTransaction } from '../operations/op-transaction.js';
@@ -24,6 +26,7 @@ export interface RequestsDeps {
   readonly slot: SlotServices;
   readonly executor: Executor;
   readonly sessions: Sessions;
+  readonly locks: Locks;
   readonly logger: Logger;
 }
 
@@ -107,7 +110,10 @@ export class Requests {
     if (known !== undefined) {
       known.incarnation = Math.max(known.incarnation, connection.incarnation);
       if (known.body !== undefined) respond(known.body);
-      else known.waiters?.push(respond);
+      else {
+        known.waiters?.push(respond);
+        this.#deps.locks.rejoined(session.id, opKey);
+      }
       return;
     }
     const outstanding = session.replies.begin(opKey, connection.incarnation, respond);
@@ -115,20 +121,58 @@ export class Requests {
       respond(encodeError(new FsError('EAGAIN', `${OUTSTANDING_MAX} replies are not acknowledged`)));
       return;
     }
+    if (operation.$case === 'setLock') this.#lock(session, operation, outstanding);
+    else this.#submit(session, operation, outstanding, (op) => this.#run(op, operation));
+  }
+
+  /** A request for a lock may have to wait: then it is not answered, and tried again when the lock is free. */
+  #lock(session: Session, operation: Operation & { readonly $case: 'setLock' }, outstanding: OutstandingOp): void {
+    const { locks } = this.#deps;
+    const attempt = (): void =>
+      this.#submit(
+        session,
+        operation,
+        outstanding,
+        (op) => locks.setLock(op, operation.value, pending),
+        () => locks.forget(pending),
+      );
+    const pending: PendingLock = {
+      session: session.id,
+      opKey: outstanding.opKey,
+      isCurrent: () => outstanding.incarnation >= session.incarnation,
+      retry: attempt,
+      wait: undefined,
+      cancelled: false,
+    };
+    attempt();
+  }
+
+  /** Executes a mutation in turn and answers it, unless `run` says (undefined) that it is not over. */
+  #submit(
+    session: Session,
+    operation: Operation,
+    outstanding: OutstandingOp,
+    run: (op: OpTransaction) => Promise<OpReply | undefined>,
+    failed?: () => void,
+  ): void {
+    const { replies } = session;
     let failure: unknown;
-    this.#deps.executor.submit<Uint8Array>({
+    this.#deps.executor.submit<Uint8Array | undefined>({
       run: async (tx) => {
         try {
-          return await this.#runMutation(tx, session, operation, outstanding);
+          return await this.#runMutation(tx, session, operation, outstanding, run);
         } catch (error) {
           failure = error;
           throw error;
         }
       },
       done: (error, body) => {
-        if (error === undefined) session.replies.finish(outstanding, body!);
-        else if (error === failure) session.replies.finish(outstanding, this.#errorBody(operation, error));
-        else session.replies.forget(outstanding, this.#errorBody(operation, error));
+        if (error !== undefined) {
+          failed?.();
+          const reply = this.#errorBody(operation, error);
+          if (error === failure) replies.finish(outstanding, reply);
+          else replies.forget(outstanding, reply);
+        } else if (body !== undefined) replies.finish(outstanding, body);
       },
     });
   }
@@ -138,10 +182,12 @@ export class Requests {
     session: Session,
     operation: Operation,
     outstanding: OutstandingOp,
-  ): Promise<Uint8Array> {
+    run: (op: OpTransaction) => Promise<OpReply | undefined>,
+  ): Promise<Uint8Array | undefined> {
     this.#fence(session, outstanding.incarnation);
     if (session.record.readOnly && needsWriting(operation)) throw new FsError('EROFS', 'a read-only mount');
-    const reply = await this.#run(new OpTransaction(this.#deps.slot, tx, session.id), operation);
+    const reply = await run(new OpTransaction(this.#deps.slot, tx, session.id));
+    if (reply === undefined) return undefined;
     const body = encodeReply(reply, this.#writer);
     // an open that is lost with its batch may be executed again
     const stored = !tx.soft;
@@ -164,6 +210,12 @@ export class Requests {
         return adoptCheck(op, operation.value);
       case 'adoptEnd':
         return adoptEnd(op, operation.value);
+      case 'getLock':
+        return Promise.resolve(this.#deps.locks.getLock(op, operation.value));
+      case 'cancelLock':
+        return Promise.resolve(this.#deps.locks.cancelLock(op, operation.value));
+      case 'setLock':
+        throw new FsError('EINVAL', 'a lock needs an op id');
       default:
         return runOperation(op, operation);
     }

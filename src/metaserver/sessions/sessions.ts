@@ -7,6 +7,7 @@ import type { SessionId } from '../../model/ids.js';
 import { safeNumber } from '../../wire/safe-number.js';
 import type { Executor } from '../executor.js';
 import { firstOfKey, secondOfKey } from '../keys.js';
+import type { Locks } from '../locks/locks.js';
 import { OpTransaction } from '../operations/op-transaction.js';
 import { dropHolds } from '../operations/quotas.js';
 import type { SessionRecord } from '../records/session-record.js';
@@ -21,6 +22,7 @@ export interface SessionsDeps {
   readonly slot: SlotServices;
   readonly executor: Executor;
   readonly keeper: OpenKeeper;
+  readonly locks: Locks;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -29,7 +31,7 @@ const ENDED_SESSION_KEPT_MS = 7 * 24 * 3600 * 1000;
 
 /**
  * The sessions of a slot. One is live from {@link open} until it is closed, expires, or its filesystem goes; this alone decides that. An ended one is fenced, its reservation returned,
- * its opens dropped, and its replies kept until its journal is adopted.
+ * its locks and opens dropped, and its replies kept until its journal is adopted.
  */
 export class Sessions {
   readonly #deps: SessionsDeps;
@@ -102,7 +104,7 @@ export class Sessions {
 
   /** Ends a session for good; nothing when it is over already. */
   async end(id: SessionId, reason: SessionEnd_Reason, message: string): Promise<void> {
-    const { slot, keeper } = this.#deps;
+    const { slot, keeper, locks } = this.#deps;
     await slot.execute(async (op) => {
       const key = slot.keys.session(id);
       const record = await op.tx.get(slot.tables.sessions, key);
@@ -114,6 +116,7 @@ export class Sessions {
         const session = this.#live.get(id);
         this.#live.delete(id);
         keeper.settled(id);
+        locks.ended(id);
         if (session === undefined) return;
         session.ended = true;
         this.#ending.push(session);
@@ -121,6 +124,7 @@ export class Sessions {
       });
     });
     void keeper.drop(id);
+    void locks.drop(id);
   }
 
   /**

@@ -89,7 +89,8 @@ describe('negotiate', () => {
 
   test.each([
     [{ writebackCache: true }, ['WRITEBACK_CACHE'], []],
-    [{ serverLocks: true }, ['POSIX_LOCKS', 'FLOCK_LOCKS'], []],
+    [{ posixLocks: true }, ['POSIX_LOCKS'], []],
+    [{ flockLocks: true }, ['FLOCK_LOCKS'], []],
     [{ posixAcl: true }, ['POSIX_ACL', 'DONT_MASK', 'SETXATTR_EXT'], []],
     [{ readdirplus: 'auto' }, ['READDIRPLUS_AUTO'], []],
     [{ readdirplus: 'never' }, [], ['DO_READDIRPLUS']],

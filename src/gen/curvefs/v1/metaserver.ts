@@ -29,6 +29,22 @@ export const protobufFileName = "curvefs/v1/metaserver.proto";
 
 /** The metaserver: inode and dentry operations of the filesystems placed on it. */
 
+export enum LockKind {
+  LOCK_KIND_UNSPECIFIED = 0,
+  /** LOCK_KIND_POSIX - fcntl(2), open file descriptions included. */
+  LOCK_KIND_POSIX = 1,
+  LOCK_KIND_FLOCK = 2,
+  UNRECOGNIZED = -1,
+}
+
+export enum LockType {
+  LOCK_TYPE_UNSPECIFIED = 0,
+  LOCK_TYPE_UNLOCK = 1,
+  LOCK_TYPE_READ = 2,
+  LOCK_TYPE_WRITE = 3,
+  UNRECOGNIZED = -1,
+}
+
 export interface OpenSessionRequest {
   fsId: number;
   clientUuid: string;
@@ -222,6 +238,9 @@ export interface Request {
     | { $case: "fallocate"; value: Fallocate }
     | { $case: "cloneRange"; value: CloneRange }
     | { $case: "updateAtimes"; value: UpdateAtimes }
+    | { $case: "setLock"; value: SetLock }
+    | { $case: "getLock"; value: GetLock }
+    | { $case: "cancelLock"; value: CancelLock }
     | undefined;
 }
 
@@ -245,6 +264,8 @@ export interface Response {
     | { $case: "queryOps"; value: QueryOpsResult }
     | { $case: "adoptCheck"; value: AdoptCheckResult }
     | { $case: "range"; value: RangeResult }
+    | { $case: "setLock"; value: SetLockResult }
+    | { $case: "getLock"; value: GetLockResult }
     | undefined;
 }
 
@@ -519,6 +540,52 @@ export interface UpdateAtimes {
 export interface UpdateAtimes_Access {
   ino: bigint;
   atime: Timespec | undefined;
+}
+
+/**
+ * Sets, converts or drops an advisory lock of (session, kind, owner) on the bytes start <= offset < end; end 2^63 = however large the file grows.
+ * With `wait` the reply comes when the lock is granted, or the wait cancelled (EINTR). EAGAIN: somebody else holds a lock that conflicts;
+ * EDEADLK: waiting would never end; ENOLCK: too many.
+ */
+export interface SetLock {
+  ino: bigint;
+  kind: LockKind;
+  owner: bigint;
+  start: bigint;
+  end: bigint;
+  type: LockType;
+  wait: boolean;
+  pid: number;
+  /** Of an open file description: not looked at for deadlocks. */
+  ofd: boolean;
+}
+
+export interface SetLockResult {
+  /** False: as EAGAIN, but a flock that was to be converted is gone (flock(2)). */
+  granted: boolean;
+}
+
+export interface GetLock {
+  ino: bigint;
+  kind: LockKind;
+  owner: bigint;
+  start: bigint;
+  end: bigint;
+  type: LockType;
+}
+
+export interface GetLockResult {
+  /** LOCK_TYPE_UNLOCK: nothing is in the way. */
+  type: LockType;
+  start: bigint;
+  end: bigint;
+  /** 0 when another mount holds it. */
+  pid: number;
+}
+
+/** Ends the wait of an operation of this session; nothing when it does not wait (it was granted, or never came). The reply to the operation itself says which. */
+export interface CancelLock {
+  opId: OpId | undefined;
 }
 
 function createBaseOpenSessionRequest(): OpenSessionRequest {
@@ -2236,6 +2303,15 @@ export const Request: MessageFns<Request> = {
       case "updateAtimes":
         UpdateAtimes.encode(message.op.value, writer.uint32(290).fork()).join();
         break;
+      case "setLock":
+        SetLock.encode(message.op.value, writer.uint32(242).fork()).join();
+        break;
+      case "getLock":
+        GetLock.encode(message.op.value, writer.uint32(250).fork()).join();
+        break;
+      case "cancelLock":
+        CancelLock.encode(message.op.value, writer.uint32(258).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2493,6 +2569,30 @@ export const Request: MessageFns<Request> = {
             message.op = { $case: "updateAtimes", value: UpdateAtimes.decode(reader, reader.uint32()) };
             continue;
           }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.op = { $case: "setLock", value: SetLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 31: {
+            if (tag !== 250) {
+              break;
+            }
+
+            message.op = { $case: "getLock", value: GetLock.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 32: {
+            if (tag !== 258) {
+              break;
+            }
+
+            message.op = { $case: "cancelLock", value: CancelLock.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2563,6 +2663,12 @@ export const Response: MessageFns<Response> = {
         break;
       case "range":
         RangeResult.encode(message.result.value, writer.uint32(186).fork()).join();
+        break;
+      case "setLock":
+        SetLockResult.encode(message.result.value, writer.uint32(162).fork()).join();
+        break;
+      case "getLock":
+        GetLockResult.encode(message.result.value, writer.uint32(170).fork()).join();
         break;
     }
     return writer;
@@ -2707,6 +2813,22 @@ export const Response: MessageFns<Response> = {
             }
 
             message.result = { $case: "range", value: RangeResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.result = { $case: "setLock", value: SetLockResult.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.result = { $case: "getLock", value: GetLockResult.decode(reader, reader.uint32()) };
             continue;
           }
         }
@@ -5758,6 +5880,442 @@ export const UpdateAtimes_Access: MessageFns<UpdateAtimes_Access> = {
             }
 
             message.atime = Timespec.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetLock(): SetLock {
+  return { ino: 0n, kind: 0, owner: 0n, start: 0n, end: 0n, type: 0, wait: false, pid: 0, ofd: false };
+}
+
+export const SetLock: MessageFns<SetLock> = {
+  encode(message: SetLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.owner !== 0n) {
+      if (BigInt.asUintN(64, message.owner) !== message.owner) {
+        throw new globalThis.Error("value provided for field message.owner of type fixed64 too large");
+      }
+      writer.uint32(25).fixed64(message.owner);
+    }
+    if (message.start !== 0n) {
+      if (BigInt.asUintN(64, message.start) !== message.start) {
+        throw new globalThis.Error("value provided for field message.start of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.start);
+    }
+    if (message.end !== 0n) {
+      if (BigInt.asUintN(64, message.end) !== message.end) {
+        throw new globalThis.Error("value provided for field message.end of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.end);
+    }
+    if (message.type !== 0) {
+      writer.uint32(48).int32(message.type);
+    }
+    if (message.wait !== false) {
+      writer.uint32(56).bool(message.wait);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(64).uint32(message.pid);
+    }
+    if (message.ofd !== false) {
+      writer.uint32(72).bool(message.ofd);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.owner = reader.fixed64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.start = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.end = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.wait = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.ofd = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseSetLockResult(): SetLockResult {
+  return { granted: false };
+}
+
+export const SetLockResult: MessageFns<SetLockResult> = {
+  encode(message: SetLockResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.granted !== false) {
+      writer.uint32(8).bool(message.granted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetLockResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetLockResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.granted = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetLock(): GetLock {
+  return { ino: 0n, kind: 0, owner: 0n, start: 0n, end: 0n, type: 0 };
+}
+
+export const GetLock: MessageFns<GetLock> = {
+  encode(message: GetLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ino !== 0n) {
+      if (BigInt.asUintN(64, message.ino) !== message.ino) {
+        throw new globalThis.Error("value provided for field message.ino of type uint64 too large");
+      }
+      writer.uint32(8).uint64(message.ino);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.owner !== 0n) {
+      if (BigInt.asUintN(64, message.owner) !== message.owner) {
+        throw new globalThis.Error("value provided for field message.owner of type fixed64 too large");
+      }
+      writer.uint32(25).fixed64(message.owner);
+    }
+    if (message.start !== 0n) {
+      if (BigInt.asUintN(64, message.start) !== message.start) {
+        throw new globalThis.Error("value provided for field message.start of type uint64 too large");
+      }
+      writer.uint32(32).uint64(message.start);
+    }
+    if (message.end !== 0n) {
+      if (BigInt.asUintN(64, message.end) !== message.end) {
+        throw new globalThis.Error("value provided for field message.end of type uint64 too large");
+      }
+      writer.uint32(40).uint64(message.end);
+    }
+    if (message.type !== 0) {
+      writer.uint32(48).int32(message.type);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.ino = reader.uint64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.owner = reader.fixed64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.start = reader.uint64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.end = reader.uint64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseGetLockResult(): GetLockResult {
+  return { type: 0, start: 0n, end: 0n, pid: 0 };
+}
+
+export const GetLockResult: MessageFns<GetLockResult> = {
+  encode(message: GetLockResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.type !== 0) {
+      writer.uint32(8).int32(message.type);
+    }
+    if (message.start !== 0n) {
+      if (BigInt.asUintN(64, message.start) !== message.start) {
+        throw new globalThis.Error("value provided for field message.start of type uint64 too large");
+      }
+      writer.uint32(16).uint64(message.start);
+    }
+    if (message.end !== 0n) {
+      if (BigInt.asUintN(64, message.end) !== message.end) {
+        throw new globalThis.Error("value provided for field message.end of type uint64 too large");
+      }
+      writer.uint32(24).uint64(message.end);
+    }
+    if (message.pid !== 0) {
+      writer.uint32(32).uint32(message.pid);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLockResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLockResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.type = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.start = reader.uint64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.end = reader.uint64() as bigint;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pid = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+};
+
+function createBaseCancelLock(): CancelLock {
+  return { opId: undefined };
+}
+
+export const CancelLock: MessageFns<CancelLock> = {
+  encode(message: CancelLock, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.opId !== undefined) {
+      OpId.encode(message.opId, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelLock {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelLock();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.opId = OpId.decode(reader, reader.uint32());
             continue;
           }
         }
