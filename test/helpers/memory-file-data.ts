@@ -1,3 +1,4 @@
+import type { MaybePromise } from '../../src/common/maybe-promise.js';
 import type { FileData, WriteOptions } from '../../src/data/file-data.js';
 import { FsError } from '../../src/common/fs-error.js';
 import type { SeekTarget } from '../../src/data/read/seeker.js';
@@ -101,8 +102,9 @@ export class MemoryFileData implements FileData {
     this.calls.push(`flush ${ino}`);
   }
 
-  publish(ino: Ino): void {
+  publish(ino: Ino): MaybePromise<void> {
     this.calls.push(`publish ${ino}`);
+    return undefined;
   }
 
   async fsync(ino: Ino): Promise<void> {

@@ -4,6 +4,7 @@ import { type Ino, ROOT_INO } from '../../src/model/ids.js';
 import type { InodeAttr } from '../../src/model/inode.js';
 import { Callers, NO_SQUASH, type Squash } from '../../src/vfs/caller.js';
 import { CurveFileSystem } from '../../src/vfs/curve-file-system.js';
+import type { DriverCache } from '../../src/vfs/driver-cache.js';
 import type { ThreadIdentity } from '../../src/vfs/proc-status.js';
 import type { VfsContext } from '../../src/vfs/vfs-context.js';
 import type { VfsOptions } from '../../src/vfs/vfs-core.js';
@@ -13,6 +14,7 @@ import { MemoryMetadata, type MemoryMetadataOptions } from './memory-metadata.js
 export interface TestVfsOptions extends Partial<VfsOptions> {
   readonly metadata?: MemoryMetadataOptions;
   readonly squash?: Squash;
+  readonly driverCache?: DriverCache;
   readonly kernelChecks?: boolean;
   /** What /proc says of a thread. */
   readonly threads?: ReadonlyMap<number, ThreadIdentity>;
@@ -34,7 +36,7 @@ export class TestVfs {
     );
     const { readOnly = false, rootIno = ROOT_INO, xattrs = true, acl = false, writeback = false } = options;
     this.fs = new CurveFileSystem(
-      { meta: this.meta, data: this.data, callers, clock: systemClock },
+      { meta: this.meta, data: this.data, callers, clock: systemClock, driverCache: options.driverCache },
       { readOnly, rootIno, xattrs, acl, writeback },
     );
   }

@@ -66,7 +66,7 @@ export class LockQueues {
       if (ops === undefined) this.#bySession.set(pending.session, (ops = new Map<string, PendingLock>()));
       ops.set(pending.opKey, pending);
     }
-    this.#consider(pending, pending.wait!);
+    this.#consider(pending, pending.wait);
   }
 
   /** Takes a request out; nothing when it does not wait. */
