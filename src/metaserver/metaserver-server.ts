@@ -24,6 +24,8 @@ export interface StartMetaserverOptions {
   readonly version: string;
   readonly cache?: CacheOptions | undefined;
   readonly backgroundIntervalMs?: number | undefined;
+  /** How long a file that is removed just after it was made can still be opened. */
+  readonly lingerMs?: number | undefined;
 }
 
 export interface RunningMetaserver extends Closable {
@@ -50,7 +52,7 @@ export async function startMetaserver(
       sessionTtlMs: opts.sessionTtlMs,
       cache: opts.cache ?? DEFAULT_CACHE,
       backgroundIntervalMs: opts.backgroundIntervalMs ?? 1000,
-      lingerMs: LINGER_MS,
+      lingerMs: opts.lingerMs ?? LINGER_MS,
     },
   );
   const host = deps.host ?? new GrpcHost();

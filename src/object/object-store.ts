@@ -24,7 +24,7 @@ export interface ObjectStoreProperties {
  */
 export interface ObjectStore extends Closable {
   readonly properties: ObjectStoreProperties;
-  /** With `absent` it fails with 'exists' when the key is there already, and never replaces it; 'invalid' where the store does not know that. */
+  /** With `absent` it fails with 'exists' when the key is there already, be it by its own earlier attempt, and never replaces it; 'invalid' where the store does not know that. */
   put(key: string, body: Uint8Array, signal?: AbortSignal, condition?: PutCondition): Promise<void>;
   get(key: string, range?: ByteRange, signal?: AbortSignal): Promise<Uint8Array>;
   /**
@@ -39,7 +39,7 @@ export interface ObjectStore extends Closable {
   list(prefix: string, after: string, limit: number, signal?: AbortSignal): Promise<readonly ObjectInfo[]>;
 }
 
-/** The put is done only when no object has the key: of several at once one succeeds. */
+/** The put is done only when no object has the key. Of several at once one succeeds, as far as the store keeps that (AWS S3 does; some gateways check first and put then). */
 export type PutCondition = 'absent';
 
 export interface ByteRange {

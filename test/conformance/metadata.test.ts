@@ -23,7 +23,7 @@ async function openReal(timeoutSec: number): Promise<MetadataUnderTest> {
   const mdsServer = await startMds(deps, { listen: '', version: 'test' });
   const metaserver = await startMetaserver(
     { ...deps, openStore: () => store },
-    { listen: '', mds: [], durability: 'commit', sessionTtlMs: 20_000, version: 'test' },
+    { listen: '', mds: [], durability: 'commit', sessionTtlMs: 20_000, version: 'test', lingerMs: 0 },
   );
   const address = await host.listen('127.0.0.1:0');
   const mds = new MdsClient({ clock: systemClock }, { addresses: [address] });

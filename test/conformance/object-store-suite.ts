@@ -88,20 +88,20 @@ export function objectStoreSuite(name: string, open: () => Promise<StoreUnderTes
       expect(await store.get('empty', { offset: 0, length: 10 })).toHaveLength(0);
     });
 
-    test('of puts where nothing may be one succeeds, and none replaces what is there', async () => {
-      const puts = Array.from({ length: 8 }, (_, i) =>
-        store.put('only/once', Buffer.from(String(i)), undefined, 'absent'),
-      );
-      const results = await Promise.allSettled(puts);
-      const winner = results.findIndex(({ status }) => status === 'fulfilled');
-      expect(
-        results.map((result) => (result.status === 'rejected' ? (result.reason as ObjectError).code : 'done')),
-      ).toEqual(results.map((_, i) => (i === winner ? 'done' : 'exists')));
-      expect(Buffer.from(await store.get('only/once')).toString()).toBe(String(winner));
+    test('a put where nothing may be replaces nothing', async () => {
+      // one whose reply was lost hears 'exists' when it is sent again
+      const create = (text: string): Promise<string> =>
+        store.put('only/once', Buffer.from(text), undefined, 'absent').then(
+          () => 'done',
+          (error: ObjectError) => error.code,
+        );
+      expect(['done', 'exists']).toContain(await create('first'));
+      expect(await create('second')).toBe('exists');
+      expect(Buffer.from(await store.get('only/once')).toString()).toBe('first');
       await store.put('only/once', Buffer.from('again'));
-      expect(await failure(store.put('only/once', Buffer.from('x'), undefined, 'absent'))).toBe('exists');
+      expect(await create('third')).toBe('exists');
       await store.delete(['only/once']);
-      await store.put('only/once', Buffer.from('new'), undefined, 'absent');
+      expect(['done', 'exists']).toContain(await create('new'));
       expect(await store.list('only/', '', 10)).toEqual([{ key: 'only/once', size: 3 }]);
     });
 
