@@ -2,8 +2,15 @@ import type { MountStatus } from '../client/launch/control-protocol.js';
 import type { HostPort } from '../config/host-port.js';
 import type { MountConfig } from '../config/mount-config.js';
 import type { MdsConfig, MetaserverConfig, StandaloneConfig } from '../config/server-options.js';
-import type { StorageSpec } from '../model/filesystem.js';
+import type { PathLocation } from '../client/launch/locate-path.js';
+import type { QuotaClient } from '../meta/quota-client.js';
+import type { FsInfo, StorageSpec } from '../model/filesystem.js';
 import type { MdsAdmin } from './mds-admin.js';
+
+export type { PathLocation } from '../client/launch/locate-path.js';
+
+/** The quotas of a filesystem as the tool sees them. */
+export type QuotaAdmin = Pick<QuotaClient, 'set' | 'get' | 'list' | 'delete' | 'close'>;
 
 export interface LaunchOptions {
   /** Stay until the mount ends, logging to stderr. */
@@ -28,6 +35,9 @@ export interface CliDeps {
   /** Asks for a line; undefined when the input has ended. */
   ask(question: string): Promise<string | undefined>;
   connectMds(addresses: readonly HostPort[]): Promise<MdsAdmin>;
+  connectQuotas(fs: FsInfo): Promise<QuotaAdmin>;
+  /** Where a path of this machine lies in a filesystem; throws MountError. */
+  locatePath(path: string): Promise<PathLocation>;
   /** Writes, reads and deletes an object from this process, making a `file://` store's directory when it is missing. */
   probeStorage(storage: StorageSpec, credentialsFile: string | undefined): Promise<void>;
   /** Resolves with 0 when the mount answers (in the foreground: when it has ended); throws MountError. */

@@ -36,6 +36,14 @@ export function nodeDeps(roles: Roles): CliDeps {
       const { MdsClient } = await import('../meta/mds-client.js');
       return new MdsClient({ clock: systemClock }, { addresses: addresses.map(formatHostPort) });
     },
+    connectQuotas: async (fs) => {
+      const { QuotaClient } = await import('../meta/quota-client.js');
+      return new QuotaClient({ clock: systemClock }, fs);
+    },
+    locatePath: async (path) => {
+      const { locatePath } = await import('../client/launch/locate-path.js');
+      return locatePath(path);
+    },
     probeStorage: async (storage, credentialsFile) => {
       const [{ openObjectStore }, { probeStore }, { checkCredentialsFile }] = await Promise.all([
         import('../object/open-object-store.js'),

@@ -6,6 +6,7 @@ import { infoCommand } from './commands/fs/info.js';
 import { listCommand } from './commands/fs/list.js';
 import { mountCommand } from './commands/mount/mount.js';
 import { umountCommand } from './commands/mount/umount.js';
+import { quotaCommand } from './commands/quota/quota.js';
 import { roleCommands } from './commands/service/roles.js';
 import { statusCommand } from './commands/service/status.js';
 import { EXIT, exitCodeOf, isHelp, mountExitCodeOf, oneLine } from './report-error.js';
@@ -41,9 +42,10 @@ function buildProgram(deps: CliDeps, finish: (exitCode: number) => void): Comman
   const fs = new Command('fs').description('Create, list, show and delete filesystems.');
   for (const command of [createCommand(deps), listCommand(deps), infoCommand(deps), deleteCommand(deps)])
     fs.addCommand(command);
-  const all = [...roleCommands(deps, finish), statusCommand(deps), fs, mountCommand(deps), umountCommand(deps)];
+  const quota = quotaCommand(deps);
+  const all = [...roleCommands(deps, finish), statusCommand(deps), fs, quota, mountCommand(deps), umountCommand(deps)];
   for (const command of all) program.addCommand(command);
-  for (const command of [program, ...all, ...fs.commands]) configure(command, deps);
+  for (const command of [program, ...all, ...fs.commands, ...quota.commands]) configure(command, deps);
   return program;
 }
 
@@ -61,7 +63,7 @@ function configure(command: Command, deps: CliDeps): void {
 }
 
 function describe(args: readonly string[], error: unknown): string {
-  const words = args[0] === 'fs' ? args.slice(0, 2) : args.slice(0, 1);
+  const words = args[0] === 'fs' || args[0] === 'quota' ? args.slice(0, 2) : args.slice(0, 1);
   const command = ['curvefs', ...words.filter((word) => /^[a-z]+$/.test(word))].join(' ');
   // commander's message of a missing command is its help
   if (error instanceof CommanderError && error.code === 'commander.help')

@@ -1,7 +1,8 @@
 import type { CliDeps } from '../../../src/cli/cli-deps.js';
 import type { MdsAdmin } from '../../../src/cli/mds-admin.js';
 import type { FsInfo } from '../../../src/model/filesystem.js';
-import type { FsId } from '../../../src/model/ids.js';
+import type { FsId, Ino } from '../../../src/model/ids.js';
+import type { Quota } from '../../../src/model/quota.js';
 
 export const DEMO: FsInfo = {
   id: 1 as FsId,
@@ -14,6 +15,16 @@ export const DEMO: FsInfo = {
   chunkFormat: 1,
   metaserver: '127.0.0.1:6701',
   createdMs: 0,
+};
+
+export const QUOTA: Quota = {
+  ino: 7 as Ino,
+  path: Buffer.from('/a//b'),
+  bytesMax: 1024 ** 3,
+  inodesMax: 0,
+  usedBytes: 4096,
+  usedInodes: 2,
+  counting: false,
 };
 
 export interface Recorded {
@@ -62,6 +73,17 @@ export function fakeDeps(override: Partial<CliDeps> = {}, mds: Partial<MdsAdmin>
       calls.push(['connectMds', addresses]);
       return Promise.resolve(admin);
     },
+    connectQuotas: (fs) => {
+      calls.push(['connectQuotas', fs.metaserver]);
+      return Promise.resolve({
+        set: record('set', QUOTA),
+        get: record('get', QUOTA),
+        list: record('list', [QUOTA]),
+        delete: record('delete', undefined),
+        close: record('closeQuotas', undefined),
+      });
+    },
+    locatePath: record('locatePath', { mds: [{ host: 'h', port: 6700 }], fsName: 'demo', path: Buffer.from('/a//b') }),
     probeStorage: record('probeStorage', undefined),
     launchMount: record('launchMount', undefined),
     unmount: record('unmount', undefined),
