@@ -10,7 +10,7 @@ describe('quota', () => {
     expect(calls).toContainEqual(['connectQuotas', '127.0.0.1:6701']);
     expect(calls).toContainEqual(['set', Buffer.from('/a//b'), { bytesMax: 1024 ** 3 }]);
     expect(out()).toBe(
-      'Path:         /a/b\nCapacity:     1.00 GiB\nUsed:         4.00 KiB\nInodes:       no limit\nUsed inodes:  2\n',
+      'Path:        /a/b\nCapacity:    1.00 GiB\nUsed:        4.00 KiB\nInodes:      no limit\nUsed inodes: 2\n',
     );
   });
 
