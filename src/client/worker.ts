@@ -15,6 +15,7 @@ import { DirLock } from '../journal/dir-lock.js';
 import type { Metadata } from '../meta/metadata.js';
 import type { Observability } from '../observability/observability.js';
 import { Callers } from '../vfs/caller.js';
+import type { AccessTimesOptions } from '../vfs/access-times.js';
 import { CurveFileSystem } from '../vfs/curve-file-system.js';
 import { readProcStatus } from '../vfs/proc-status.js';
 import { isOfdCall } from '../vfs/proc-syscall.js';
@@ -157,8 +158,11 @@ export class Worker {
         xattrs: !config.noXattr && kernelChecks,
         acl: config.acl,
         writeback: config.writeback,
+        atime: atimeOptions(config),
       },
     );
+    closing.use(fs, 'access times');
+    metrics.gauge({ name: 'vfs_access_times', help: 'Access times not sent to the server yet' }, () => fs.accessTimes);
     metrics.gauge({ name: 'vfs_open_files', help: 'Open file handles' }, () => fs.openFiles);
     metrics.gauge(
       { name: 'vfs_locked_inodes', help: 'Inodes locked by this mount, or about to be' },
@@ -243,4 +247,10 @@ export class Worker {
     driverCache.bind(device);
     return new KernelDriver({ device, operations, logger, metrics, clock }, { init });
   }
+}
+
+/** The mount's flags on access times, the last word of which is mount(8)'s. */
+function atimeOptions({ kernelFlags }: MountConfig): AccessTimesOptions {
+  const policy = (['noatime', 'strictatime'] as const).find((flag) => kernelFlags.includes(flag)) ?? 'relatime';
+  return { policy, directories: !kernelFlags.includes('nodiratime') };
 }

@@ -50,8 +50,10 @@ export class AttrOps {
     return mapMaybe(core.attr(ctx, ino), (attr) =>
       mapMaybe(core.acl(ctx, attr), (acl) => {
         const change = this.#change(core.identify(ctx), attr, acl, request);
-        const done = isRegular(attr.mode) ? core.data.setattr(ctx, ino, change) : core.meta.setattr(ctx, ino, change);
-        return done.then((changed) => core.present(changed));
+        const set = (): Promise<InodeAttr> =>
+          isRegular(attr.mode) ? core.data.setattr(ctx, ino, change) : core.meta.setattr(ctx, ino, change);
+        const done = change.atime === undefined ? set() : mapMaybe(core.times.forget(ino), set);
+        return mapMaybe(done, (changed) => core.present(changed));
       }),
     );
   }
@@ -65,7 +67,9 @@ export class AttrOps {
   }
 
   readlink(ctx: VfsContext, ino: Ino): MaybePromise<Uint8Array> {
-    return this.#core.meta.readlink(this.#core.inner(ino), ctx.signal);
+    const inner = this.#core.inner(ino);
+    this.#core.accessed(inner);
+    return this.#core.meta.readlink(inner, ctx.signal);
   }
 
   statfs(ctx: VfsContext, ino: Ino): MaybePromise<StatfsReply> {

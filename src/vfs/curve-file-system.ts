@@ -72,6 +72,16 @@ export class CurveFileSystem implements FileSystem {
     return this.#locks.locked;
   }
 
+  /** Times of access that the server does not have yet: a gauge. */
+  get accessTimes(): number {
+    return this.#core.times.size;
+  }
+
+  /** Sends what is still to be sent. */
+  close(): Promise<void> {
+    return this.#core.times.close();
+  }
+
   lookup(ctx: VfsContext, parent: Ino, name: Uint8Array): MaybePromise<InodeAttr | undefined> {
     return this.#names.lookup(ctx, parent, name);
   }

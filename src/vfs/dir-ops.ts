@@ -41,7 +41,10 @@ export class DirOps {
   readdir(ctx: VfsContext, request: ReaddirRequest, sink: DirentSink): MaybePromise<void> {
     const ino = this.#core.inner(request.ino);
     const listing = this.#listing(request.fh, ino);
-    if (request.cookie === 0) listing.rewind();
+    if (request.cookie === 0) {
+      listing.rewind();
+      this.#core.accessed(ino);
+    }
     if (request.cookie < DOT_COOKIE && !sink.add(DOT, DOT_COOKIE, request.ino, S_IFDIR, undefined)) return;
     if (request.cookie >= DOT_DOT_COOKIE) return this.#entries(ctx, listing, request, sink);
     return mapMaybe(this.#parentOf(ctx, ino), (parent) => {

@@ -129,7 +129,10 @@ export class FileOps {
     // The kernel reads by handles that are open for writing only, to fill pages that are written in part.
     if (!mayReadBy(fh) && !mayWriteBy(fh)) throw new FsError('EBADF', 'read by a handle that is not open for reading');
     if (length === 0) return NOTHING;
-    return this.#core.data.read(this.#core.inner(ino), offset, length, ctx.signal);
+    const core = this.#core;
+    const inner = core.inner(ino);
+    if (mayReadBy(fh) && core.files.get(fh)?.keepsAtime !== true) core.accessed(inner);
+    return core.data.read(inner, offset, length, ctx.signal);
   }
 
   write(ctx: VfsContext, request: WriteRequest): MaybePromise<number> {
@@ -227,10 +230,14 @@ export class FileOps {
   #opened(attr: InodeAttr, fh: Fh, flags: number, extents: ExtentMap | undefined): OpenReply {
     const core = this.#core;
     core.data.opened(attr, extents);
-    core.files.add(fh, attr.ino, { errorMark: core.data.errorMark(attr.ino) });
+    const keepsAtime = (flags & O_NOATIME) !== 0;
+    core.files.add(fh, attr.ino, { errorMark: core.data.errorMark(attr.ino), keepsAtime });
     // An appending writer's pages would lie at the end of file that the kernel remembers, which another mount may have moved.
     const direct = (flags & O_APPEND) !== 0 && (flags & O_ACCMODE) === O_WRONLY;
-    return { fh, attr: core.present(attr), keepCache: core.versions.opened(attr), direct };
+    const keepCache = core.versions.opened(attr);
+    // What the kernel has it reads without asking: then the open counts as the read.
+    if (keepCache && mayReadBy(fh) && !keepsAtime && attr.size > 0) core.accessed(attr.ino);
+    return { fh, attr: core.present(attr), keepCache, direct };
   }
 
   /** Runs the flush or fsync, then reports the handle's error: once, whether `work` failed with it or an earlier upload did. */

@@ -1,3 +1,4 @@
+import type { Clock } from '../common/clock.js';
 import { FsError, isFsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { FileData } from '../data/file-data.js';
@@ -7,6 +8,7 @@ import { type Ino, ROOT_INO } from '../model/ids.js';
 import { type InodeAttr, isDirectory } from '../model/inode.js';
 import { mayAccess, MAY_EXEC, MAY_READ, MAY_WRITE } from '../model/permission.js';
 import type { Caller, Callers } from './caller.js';
+import { AccessTimes, type AccessTimesOptions } from './access-times.js';
 import type { DriverCache } from './driver-cache.js';
 import { HandleTable } from './handle-table.js';
 import { OpenVersions } from './open-versions.js';
@@ -23,6 +25,8 @@ export interface VfsOptions {
   readonly acl: boolean;
   /** close(2) does not wait for uploads. */
   readonly writeback: boolean;
+  /** When reading moves access times; a read-only mount moves none. */
+  readonly atime: AccessTimesOptions;
 }
 
 export interface VfsDeps {
@@ -37,6 +41,8 @@ export interface VfsDeps {
 export interface OpenFile {
   /** Errors before this mark have been reported, or are not this handle's (`FileData.errorMark`). */
   errorMark: number;
+  /** O_NOATIME: reads by it leave the access time alone. */
+  readonly keepsAtime: boolean;
 }
 
 const READ_ONLY = new FsError('EROFS', 'mounted read-only');
@@ -61,8 +67,9 @@ export class VfsCore {
   readonly files = new HandleTable<OpenFile>();
   readonly versions: OpenVersions;
   readonly removed: RemovedInodes;
+  readonly times: AccessTimes;
 
-  constructor(deps: VfsDeps, opts: VfsOptions) {
+  constructor(deps: VfsDeps & { readonly clock: Clock }, opts: VfsOptions) {
     this.meta = deps.meta;
     this.data = deps.data;
     this.driverCache = deps.driverCache;
@@ -71,6 +78,7 @@ export class VfsCore {
     this.#subdir = opts.rootIno !== ROOT_INO;
     this.versions = new OpenVersions(deps.meta.sessionId);
     this.removed = new RemovedInodes(deps.meta);
+    this.times = new AccessTimes(deps, opts.readOnly ? { ...opts.atime, policy: 'noatime' } : opts.atime);
   }
 
   /** The inode that the driver means. */
@@ -90,14 +98,14 @@ export class VfsCore {
   present(attr: InodeAttr): InodeAttr {
     const known = this.meta.knownAttr(attr.ino);
     const newest = known !== undefined && known.change > attr.change ? known : attr;
-    const shown = this.data.overlay(newest);
+    const shown = this.times.show(this.data.overlay(newest));
     return this.#subdir && shown.ino === this.opts.rootIno ? { ...shown, ino: ROOT_INO } : shown;
   }
 
   /** The inode's attributes without translation of the root. */
   attr(ctx: VfsContext, ino: Ino): MaybePromise<InodeAttr> {
     const attr = this.removed.getattr(ino, ctx.signal);
-    return isPromise(attr) ? attr.then((got) => this.data.overlay(got)) : this.data.overlay(attr);
+    return mapMaybe(attr, (got) => this.times.show(this.data.overlay(got)));
   }
 
   /** The inode's access ACL; undefined = its mode says it all. */
@@ -110,6 +118,12 @@ export class VfsCore {
 
   identify(ctx: VfsContext): Caller {
     return this.#callers.identify(ctx);
+  }
+
+  /** The inode was read, as far as the driver asks: a read from the kernel's pages is not seen here. */
+  accessed(ino: Ino): void {
+    const known = this.meta.knownAttr(ino);
+    if (known !== undefined) this.times.accessed(this.data.overlay(known));
   }
 
   requireWritable(): void {

@@ -37,7 +37,7 @@ export class TestVfs {
     const { readOnly = false, rootIno = ROOT_INO, xattrs = true, acl = false, writeback = false } = options;
     this.fs = new CurveFileSystem(
       { meta: this.meta, data: this.data, callers, clock: systemClock, driverCache: options.driverCache },
-      { readOnly, rootIno, xattrs, acl, writeback },
+      { readOnly, rootIno, xattrs, acl, writeback, atime: options.atime ?? { policy: 'relatime', directories: true } },
     );
   }
 
