@@ -1,4 +1,4 @@
-import { FsError } from '../common/fs-error.js';
+import { FsError, isFsError } from '../common/fs-error.js';
 import { isPromise, mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { Ino } from '../model/ids.js';
 import {
@@ -73,7 +73,14 @@ export class XattrOps {
   }
 
   removexattr(ctx: VfsContext, outer: Ino, name: Uint8Array): MaybePromise<void> {
-    return this.#change(ctx, outer, name, ({ ino }) => this.#core.meta.removexattr(ctx, ino, name));
+    return this.#change(ctx, outer, name, async ({ ino }, _who, namespace) => {
+      try {
+        await this.#core.meta.removexattr(ctx, ino, name);
+      } catch (error) {
+        // To have no ACL is what was asked for (set_posix_acl in the kernel).
+        if (namespace !== 'acl' || !isFsError(error, 'ENODATA')) throw error;
+      }
+    });
   }
 
   #get(ctx: VfsContext, attr: InodeAttr, namespace: XattrNamespace, name: Uint8Array): MaybePromise<Uint8Array> {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import { ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER, ACL_USER_OBJ, encodeAcl } from '../../../src/model/acl.js';
 import { type Ino, ROOT_INO } from '../../../src/model/ids.js';
 import type { InodeAttr } from '../../../src/model/inode.js';
 import { change, TestVfs } from '../../helpers/vfs.js';
@@ -269,6 +270,78 @@ describe('extended attributes', () => {
     await expect(put(vfs, ino, 'user.x', 'v', 7)).rejects.toMatchObject(code('EACCES'));
     const link = await vfs.fs.symlink(vfs.by(), { parent: ROOT_INO, name: name('l'), target: name('a') });
     await expect(put(vfs, link.ino, 'user.x', 'v')).rejects.toMatchObject(code('EPERM'));
+  });
+
+  describe('ACLs', () => {
+    const ACCESS = 'system.posix_acl_access';
+    const acl = (uid: number, perm: number, group = 0): Buffer =>
+      encodeAcl([
+        { tag: ACL_USER_OBJ, perm: 6, id: 0 },
+        { tag: ACL_USER, perm, id: uid },
+        { tag: ACL_GROUP_OBJ, perm: group, id: 0 },
+        { tag: ACL_MASK, perm: 7, id: 0 },
+        { tag: ACL_OTHER, perm: 0, id: 0 },
+      ]);
+    const setAcl = (vfs: TestVfs, ino: Ino, value: Buffer, uid = 0, key = ACCESS): Promise<void> =>
+      attempt(() => vfs.fs.setxattr(vfs.by(uid), { ino, name: name(key), value, flags: 0 }));
+
+    test('decide over open, truncate, times, search, making and user.*', async () => {
+      const vfs = new TestVfs({ acl: true });
+      const dir = await vfs.mkdir(ROOT_INO, 'd', 0o700);
+      const { ino } = await vfs.file(dir.ino, 'a', 'content', 0o600);
+      const denied = code('EACCES');
+      const open = (flags: number): Promise<unknown> =>
+        attempt(() => vfs.fs.open(vfs.by(7), { ino, flags, killPriv: false }));
+      const all = [
+        () => open(2),
+        () => set(vfs, ino, { size: 3 }, 7),
+        () => set(vfs, ino, { atime: 'now', mtime: 'now' }, 7),
+        () => put(vfs, ino, 'user.x', 'v', 7),
+        () => get(vfs, ino, 'user.x', 7),
+        () => vfs.lookup(dir.ino, 'a', vfs.by(7)),
+        () => vfs.mkdir(dir.ino, 's', 0o755, vfs.by(7)),
+        () => attempt(() => vfs.fs.rmdir(vfs.by(7), dir.ino, name('s'))),
+        () => attempt(() => vfs.fs.access(vfs.by(7), dir.ino, 7)),
+      ];
+      for (const each of all) await expect(each()).rejects.toMatchObject(denied);
+      await setAcl(vfs, ino, acl(7, 6));
+      await setAcl(vfs, dir.ino, acl(7, 7));
+      for (const each of all) await each();
+      await setAcl(vfs, ino, acl(7, 4));
+      await expect(open(1)).rejects.toMatchObject(denied);
+      await open(0);
+    });
+
+    test('are the owner’s, and drop set-group-ID of who is not in the group', async () => {
+      const vfs = new TestVfs({ acl: true });
+      const { ino } = await vfs.file(ROOT_INO, 'a');
+      await set(vfs, ino, { uid: 7, gid: 70 });
+      await set(vfs, ino, { mode: 0o2755 });
+      await expect(setAcl(vfs, ino, acl(7, 6), 8)).rejects.toMatchObject(code('EPERM'));
+      await setAcl(vfs, ino, acl(8, 6), 7);
+      expect((await vfs.fs.getattr(vfs.by(), ino)).mode & 0o7777).toBe(0o670);
+      await attempt(() => vfs.fs.removexattr(vfs.by(7), ino, name(ACCESS)));
+      await attempt(() => vfs.fs.removexattr(vfs.by(7), ino, name(ACCESS))); // none is what was asked for
+      await expect(attempt(() => vfs.fs.removexattr(vfs.by(8), ino, name(ACCESS)))).rejects.toMatchObject(
+        code('EPERM'),
+      );
+      const link = await vfs.fs.symlink(vfs.by(), { parent: ROOT_INO, name: name('l'), target: name('a') });
+      await expect(setAcl(vfs, link.ino, acl(7, 6))).rejects.toMatchObject(code('EOPNOTSUPP'));
+    });
+
+    test('without acl they hold, and are neither shown nor changed', async () => {
+      const other = new TestVfs({ acl: true });
+      const { ino } = await other.file(ROOT_INO, 'a', '', 0o660);
+      await set(other, ino, { gid: 70 });
+      await setAcl(other, ino, acl(7, 6));
+      const vfs = new TestVfs({ metadata: { namespace: other.meta.namespace, sessionId: 2 } });
+      await expect(get(vfs, ino, ACCESS)).rejects.toMatchObject(code('EOPNOTSUPP'));
+      await expect(setAcl(vfs, ino, acl(7, 6))).rejects.toMatchObject(code('EOPNOTSUPP'));
+      expect(await vfs.fs.listxattr(vfs.by(), ino)).toEqual([]);
+      expect(await other.fs.listxattr(other.by(), ino)).toEqual([name(ACCESS)]);
+      await expect(attempt(() => vfs.fs.access(vfs.by(9, 70), ino, 4))).rejects.toMatchObject(code('EACCES'));
+      await vfs.fs.access(vfs.by(7), ino, 6);
+    });
   });
 
   test('noxattr: EOPNOTSUPP always', async () => {
