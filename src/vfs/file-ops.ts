@@ -11,7 +11,14 @@ import { type HandleMode, mayReadBy, mayWriteBy } from './handle-table.js';
 import { checkNewName } from './names.js';
 import type { LockOps } from './lock-ops.js';
 import { keepSgid } from './namespace-ops.js';
-import { dropPrivileges, hasBareSgid, hasPrivilegeBits, isKilledByWrite, killedBy } from './privileges.js';
+import {
+  dropCapability,
+  dropPrivileges,
+  hasBareSgid,
+  hasPrivilegeBits,
+  isKilledByWrite,
+  killedBy,
+} from './privileges.js';
 import {
   type CreateReply,
   type CreateRequest,
@@ -146,7 +153,10 @@ export class FileOps {
     const options = new ContextWriteOptions(ctx, request, kills);
     const drops = kills && core.driverCache !== undefined && hasPrivilegeBits(core, ino);
     const write = (): MaybePromise<number> => core.data.write(ino, offset, data, options);
-    const written = kills && hasBareSgid(core, ino) ? mapMaybe(dropPrivileges(core, ctx, ino, 1), write) : write();
+    let before: MaybePromise<void> = undefined;
+    if (kills && hasBareSgid(core, ino)) before = dropPrivileges(core, ctx, ino, 1);
+    else if (!kills && options.append) before = dropCapability(core, ctx, ino);
+    const written = mapMaybe(before, write);
     // The reply has no room for the new mode, and the kernel would show the old one until it asks again.
     if (!drops) return written;
     return mapMaybe(written, async (bytes) => {

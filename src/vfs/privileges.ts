@@ -14,6 +14,7 @@ import type { VfsCore } from './vfs-core.js';
 
 type Kill = Pick<SetAttr, 'killPriv' | 'killSgid'>;
 const NOTHING: Kill = {};
+const CAPABILITY = Buffer.from('security.capability');
 
 /**
  * What a change of the file's content, truncation included, takes from it; `asked`: the kernel wants it taken, whoever the caller is. What the file has is the server's to
@@ -43,6 +44,14 @@ export function dropPrivileges(core: VfsCore, ctx: VfsContext, ino: Ino, step: n
     const dropped = core.data.setattr(withStep(ctx, step), ino, kill);
     return dropped.then(() => core.driverCache?.invalidateAttr(core.outer(ino)));
   });
+}
+
+/** Takes file capabilities, which go with anybody's write. The kernel sees to that, but for handles past its page cache, as those that append are. */
+export function dropCapability(core: VfsCore, ctx: VfsContext, ino: Ino): MaybePromise<void> {
+  if (core.meta.knownAttr(ino)?.hasXattrs !== true) return;
+  return mapMaybe(core.meta.getxattr(ino, CAPABILITY, ctx.signal), (value) =>
+    value === undefined ? undefined : core.meta.removexattr(withStep(ctx, 1), ino, CAPABILITY),
+  );
 }
 
 /** Whether a write must {@link dropPrivileges} first: the record in the journal does not say what takes this bit. */
