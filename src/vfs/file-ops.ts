@@ -155,7 +155,7 @@ export class FileOps {
     const write = (): MaybePromise<number> => core.data.write(ino, offset, data, options);
     let before: MaybePromise<void> = undefined;
     if (kills && hasBareSgid(core, ino)) before = dropPrivileges(core, ctx, ino, 1);
-    else if (!kills && options.append) before = dropCapability(core, ctx, ino);
+    else if (options.append) before = dropCapability(core, ctx, ino);
     const written = mapMaybe(before, write);
     // The reply has no room for the new mode, and the kernel would show the old one until it asks again.
     if (!drops) return written;

@@ -46,7 +46,7 @@ export function dropPrivileges(core: VfsCore, ctx: VfsContext, ino: Ino, step: n
   });
 }
 
-/** Takes file capabilities, which go with anybody's write. The kernel sees to that, but for handles past its page cache, as those that append are. */
+/** Takes file capabilities at once: they go with anybody's write. The kernel sees to that, but for handles past its page cache, as those that append are. */
 export function dropCapability(core: VfsCore, ctx: VfsContext, ino: Ino): MaybePromise<void> {
   if (core.meta.knownAttr(ino)?.hasXattrs !== true) return;
   return mapMaybe(core.meta.getxattr(ino, CAPABILITY, ctx.signal), (value) =>
