@@ -399,3 +399,25 @@ describe('readdir', () => {
     expect(new Set(seen).size).toBe(seen.length);
   });
 });
+
+describe('limits of links', () => {
+  /** Sets an inode's link count as if it had so many. */
+  const withLinks = (ino: Ino, nlink: number): Promise<void> =>
+    harness.slot.execute(async (op) => {
+      const record = await op.mustInode(ino);
+      op.putInode({ ...record, attr: { ...record.attr, nlink } });
+    });
+
+  test('a file has at most 65000 names, a directory 2^31 - 1 links', async () => {
+    const file = await client.create(ROOT_INO, 'f');
+    await withLinks(file.ino, 64_999);
+    expect(await client.errno(linkOp(file.ino, ROOT_INO, 'last'))).toBe('OK');
+    expect(await client.errno(linkOp(file.ino, ROOT_INO, 'more'))).toBe('EMLINK');
+    const full = await client.mkdir(ROOT_INO, 'full');
+    await client.mkdir(ROOT_INO, 'd');
+    await withLinks(full.ino, 2 ** 31 - 1);
+    expect(await client.errno(createOp(full.ino, 'd', { mode: S_IFDIR | 0o755 }))).toBe('EMLINK');
+    expect(await client.errno(renameOp([ROOT_INO, 'd'], [full.ino, 'd']))).toBe('EMLINK');
+    expect(await client.errno(createOp(full.ino, 'f'))).toBe('OK');
+  });
+});
