@@ -202,11 +202,11 @@ def copy():
     target = place()
     length = max(1, min(length, SIZE_MAX - target))
     note('copy', source, target, length)
-    if abs(source - target) < length:
+    # The kernel cuts the length at the end of the file before it looks for an overlap.
+    if abs(source - target) < min(length, len(shadow) - source):
         try:
             os.copy_file_range(fd, other, length, source, target)
-            if source < len(shadow):
-                differ('an overlapping copy did not fail')
+            differ('an overlapping copy did not fail')
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
