@@ -12,6 +12,7 @@ import { tuneReadAhead } from '../../src/fuse/mount/tune-mount.js';
 import { unmountFuse } from '../../src/fuse/mount/unmount-fuse.js';
 import { KernelNotifier } from '../../src/fuse/notify.js';
 import { FuseSession } from '../../src/fuse/session/fuse-session.js';
+import { isDying } from '../../src/fuse/session/is-dying.js';
 import { DEFAULT_INIT_CONFIG, type NegotiatedInit } from '../../src/fuse/session/negotiate.js';
 import { NullFilesystem } from './null-filesystem.js';
 
@@ -105,6 +106,7 @@ const session = new FuseSession(
     logger,
     metrics: noMetrics,
     clock: systemClock,
+    isDying,
   },
   { init: DEFAULT_INIT_CONFIG, ...(resume && { resume }) },
 );

@@ -10,6 +10,7 @@ import { SessionDir } from '../data/recovery/session-dir.js';
 import { createDevice } from '../fuse/device/create-device.js';
 import { loadNativeAddon } from '../fuse/device/native-addon.js';
 import { DEFAULT_INIT_CONFIG } from '../fuse/session/negotiate.js';
+import { isDying } from '../fuse/session/is-dying.js';
 import { closeSession } from '../meta/session-registration.js';
 import { DirLock } from '../journal/dir-lock.js';
 import type { Metadata } from '../meta/metadata.js';
@@ -245,7 +246,7 @@ export class Worker {
     const kind = config.fuseDevice === 'auto' ? undefined : config.fuseDevice;
     const device = createDevice({ logger }, { fd: FUSE_FD, kind, maxWriteBytes: init.maxWriteBytes });
     driverCache.bind(device);
-    return new KernelDriver({ device, operations, logger, metrics, clock }, { init });
+    return new KernelDriver({ device, operations, logger, metrics, clock, isDying }, { init });
   }
 }
 

@@ -58,9 +58,9 @@ export interface FuseContext {
   readonly pid: number;
   /** When the parent directory's group is one of the caller's supplementary groups, that group (create, mknod, mkdir, symlink, tmpfile). */
   readonly createSuppGid: number | undefined;
-  /** True once the caller was interrupted or the mount is gone. */
+  /** True once nobody waits for the answer any more. */
   readonly interrupted: boolean;
-  /** Aborted (reason: FsError EINTR) when the caller is interrupted by a signal or the mount is gone. Made on first use. */
+  /** Aborted (reason: FsError EINTR) when the caller is dying, a signal ends its waiting for a lock, or the mount is gone. Made on first use. */
   readonly signal: AbortSignal;
 }
 

@@ -13,6 +13,8 @@ import type { DeviceEnd, DeviceHandler, FuseDevice } from '../device/fuse-device
 import type { FuseOperations } from '../fuse-operations.js';
 import { OPCODE_TABLE, type OpcodeRow } from '../opcode-table.js';
 import { InFlight } from './in-flight.js';
+import { Interrupts } from './interrupts.js';
+import type { IsDying } from './is-dying.js';
 import { negotiate, negotiated as isNegotiated, type InitConfig, type NegotiatedInit } from './negotiate.js';
 import { RequestContext } from './request-context.js';
 import { FuseSessionError } from './session-error.js';
@@ -24,6 +26,7 @@ export interface FuseSessionDeps {
   readonly logger: Logger;
   readonly metrics: MetricsRegistry;
   readonly clock: Clock;
+  readonly isDying: IsDying;
 }
 
 export interface FuseSessionOptions {
@@ -72,6 +75,7 @@ export class FuseSession {
   readonly #reader = new RequestReader();
   readonly #writer: ReplyWriter;
   readonly #inFlight = new InFlight();
+  readonly #interrupts: Interrupts;
   /** Resolves when INIT is agreed on (at once when the connection was taken over); rejects when the session ends before. */
   readonly initialized: Promise<NegotiatedInit>;
   /** Resolves when the session is over; never rejects. */
@@ -90,6 +94,7 @@ export class FuseSession {
     this.#operations = deps.operations;
     this.#logger = deps.logger.child('fuse');
     this.#clock = deps.clock;
+    this.#interrupts = new Interrupts({ inFlight: this.#inFlight, isDying: deps.isDying, clock: deps.clock });
     this.#options = options;
     this.#metrics = new SessionMetrics(deps.metrics, () => this.#inFlight.size);
     this.#writer = new ReplyWriter(deps.device.replyBuffer, options.blksizeBytes);
@@ -173,6 +178,7 @@ export class FuseSession {
     this.#device.pause();
     if (end.kind === 'failed') this.#logger.error('session failed', { error: end.error.message });
     else this.#logger.info('session ended', { reason: end.kind, inFlight: this.#inFlight.size });
+    this.#interrupts.stop();
     this.#inFlight.interruptAll(new FsError('EINTR', 'the mount is gone'));
     const early = new FuseSessionError('init-failed', `${end.kind} before INIT`);
     this.#rejectInitialized(end.kind === 'failed' ? end.error : early); // nothing when INIT was agreed on
@@ -206,7 +212,7 @@ export class FuseSession {
       this.#replyMissing(row, context);
       return false;
     }
-    if (this.#inFlight.takeEarlyInterrupt(context.opId)) context.interrupt(interruptReason());
+    if (this.#inFlight.takeEarlyInterrupt(context.opId)) this.#interrupts.signalled(context);
     let request: unknown;
     let reply: unknown;
     try {
@@ -337,7 +343,8 @@ export class FuseSession {
       case 'interrupt': {
         const { uniqueHi, uniqueLo } = body as InterruptRequest;
         this.#metrics.interrupts.inc();
-        this.#inFlight.interrupt(opIdOf(uniqueHi, uniqueLo), interruptReason());
+        const context = this.#inFlight.interrupted(opIdOf(uniqueHi, uniqueLo));
+        if (context !== undefined) this.#interrupts.signalled(context);
         return;
       }
       case 'destroy':
@@ -405,8 +412,4 @@ export class FuseSession {
     }
     this.#resolveInitialized(init);
   }
-}
-
-function interruptReason(): FsError {
-  return new FsError('EINTR', 'interrupted by the caller');
 }

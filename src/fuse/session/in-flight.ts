@@ -38,19 +38,22 @@ export class InFlight {
     }
   }
 
-  /** Interrupts a request; one that is not here is either answered already or has yet to come: it is remembered. */
-  interrupt(opId: number, reason: Error): void {
+  has(context: RequestContext): boolean {
+    return this.#requests.get(context.opId) === context;
+  }
+
+  /** The request that an interrupt names; one that is not here is either answered already or has yet to come: the interrupt is remembered. */
+  interrupted(opId: number): RequestContext | undefined {
     const context = this.#requests.get(opId);
-    if (context !== undefined) {
-      context.interrupt(reason);
-      return;
-    }
+    if (context !== undefined) return context;
     this.#early.add(opId);
-    if (this.#early.size <= EARLY_INTERRUPTS_MAX) return;
-    for (const oldest of this.#early) {
-      this.#early.delete(oldest);
-      return;
+    if (this.#early.size > EARLY_INTERRUPTS_MAX) {
+      for (const oldest of this.#early) {
+        this.#early.delete(oldest);
+        break;
+      }
     }
+    return undefined;
   }
 
   interruptAll(reason: Error): void {

@@ -27,9 +27,6 @@ const TABLES: Readonly<Record<string, readonly Case[]>> = {
   xattrs: XATTRS,
 };
 
-/** Rows of what is not implemented yet; an entry goes with the change that implements it. */
-const NOT_YET: readonly RegExp[] = [/relatime/];
-
 /**
  * Each table runs on a mount, and on a tmpfs beside it, which proves that the expectations are what Linux does and not what we make of it.
  */
@@ -52,8 +49,7 @@ kernel('POSIX', () => {
 
   for (const [name, cases] of Object.entries(TABLES)) {
     test(`${name}: ${cases.length} cases`, async () => {
-      const done = cases.filter((row) => !NOT_YET.some((pattern) => pattern.test(row.name)));
-      expect(await runCases(cluster.box, 'mnt', name, done)).toEqual([]);
+      expect(await runCases(cluster.box, 'mnt', name, cases)).toEqual([]);
     }, 120_000);
 
     test(`${name}: a local filesystem does the same`, async () => {

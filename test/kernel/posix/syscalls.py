@@ -5,7 +5,7 @@ One process per identity, forked before anything else, keeps its credentials for
 below root (mode 0777). stdout: a JSON line per case, a list of ["ok", value] or ["err", errno name] per step. Strings are bytes as latin-1.
 """
 
-import ctypes, errno, json, mmap, os, select, socket, stat, struct, sys, time
+import ctypes, errno, hashlib, json, mmap, os, select, socket, stat, struct, sys, time
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 STEP_SECONDS_MAX = 20
@@ -51,6 +51,11 @@ def attributes(s):
         'size': s.st_size, 'blocks': s.st_blocks, 'ino': str(s.st_ino), 'major': os.major(s.st_rdev), 'minor': os.minor(s.st_rdev),
         'atime': str(s.st_atime_ns), 'mtime': str(s.st_mtime_ns), 'ctime': str(s.st_ctime_ns),
     }
+
+
+def content(data):
+    """short data itself, else a checksum"""
+    return data.decode('latin-1') if len(data) < 64 else hashlib.sha1(data).hexdigest()
 
 
 class Directory:
@@ -308,6 +313,25 @@ class Calls:
         os.waitpid(pid, 0)
         return out.decode('latin-1').strip()
 
+    def dump(self):
+        """the tree below the working directory: attributes, content, extended attributes"""
+        out = {}
+        def visit(path):
+            s = os.lstat(path)
+            line = {k: v for k, v in attributes(s).items() if k not in ('ino', 'blocks', 'ctime', 'atime')}
+            if stat.S_ISDIR(s.st_mode): del line['size']
+            if stat.S_ISREG(s.st_mode):
+                fd = os.open(path, os.O_RDONLY | os.O_NOATIME)
+                with os.fdopen(fd, 'rb') as f: line['content'] = content(f.read())
+            if stat.S_ISLNK(s.st_mode): line['target'] = os.readlink(path).decode('latin-1')
+            line['xattrs'] = {n: os.getxattr(path, n, follow_symlinks=False).decode('latin-1') for n in sorted(os.listxattr(path, follow_symlinks=False)) if n != 'security.selinux'}
+            if int(line['mtime']) > 10**18: line['mtime'] = 'now'
+            out[path.decode('latin-1')] = json.dumps(line, sort_keys=True)
+            if stat.S_ISDIR(s.st_mode):
+                for name in sorted(os.listdir(path)): visit(path + b'/' + name)
+        visit(b'.')
+        return out
+
     def tick(self):
         """until the clock that the kernel stamps inodes with has advanced"""
         start = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
@@ -390,7 +414,7 @@ def main():
     os.umask(0)
     for number, steps in enumerate(job['cases']):
         directory = '%s%d' % (job['prefix'], number)
-        os.mkdir(b(root + '/' + directory), 0o777)
+        os.makedirs(b(root + '/' + directory), 0o777, exist_ok=True)
         entered = []
         results = []
         for step in steps:

@@ -10,6 +10,7 @@ import type { EntryReply } from '../../../src/fuse/codec/replies.js';
 import type { WriteRequest } from '../../../src/fuse/codec/requests.js';
 import type { FuseContext, FuseOperations } from '../../../src/fuse/fuse-operations.js';
 import { FuseSession } from '../../../src/fuse/session/fuse-session.js';
+import { type IsDying, isDying, parseDying } from '../../../src/fuse/session/is-dying.js';
 import { DEFAULT_INIT_CONFIG, type NegotiatedInit } from '../../../src/fuse/session/negotiate.js';
 import { cstr, message, u32, u64 } from './bytes.js';
 import { MockDevice } from './mock-device.js';
@@ -31,9 +32,10 @@ const ENTRY: EntryReply = {
 function serve(
   operations: FuseOperations,
   logger: Logger = silentLogger,
+  isDying: IsDying = () => true,
 ): { device: MockDevice; session: FuseSession } {
   const device = new MockDevice();
-  const deps = { device, operations, logger, metrics: noMetrics, clock: systemClock };
+  const deps = { device, operations, logger, metrics: noMetrics, clock: systemClock, isDying };
   const session = new FuseSession(deps, { init: DEFAULT_INIT_CONFIG, resume: RESUME });
   session.start();
   return { device, session };
@@ -59,7 +61,7 @@ describe('INIT', () => {
   const start = (operations: FuseOperations = {}): { device: MockDevice; session: FuseSession } => {
     const device = new MockDevice();
     const session = new FuseSession(
-      { device, operations, logger: silentLogger, metrics: noMetrics, clock: systemClock },
+      { device, operations, logger: silentLogger, metrics: noMetrics, clock: systemClock, isDying: () => true },
       { init: DEFAULT_INIT_CONFIG },
     );
     session.start();
@@ -301,15 +303,16 @@ describe('replies that the kernel does not take', () => {
 });
 
 describe('INTERRUPT', () => {
+  const interruption = (ctx: FuseContext): Promise<void> =>
+    new Promise((_resolve, reject) => {
+      if (ctx.signal.aborted) reject(ctx.signal.reason as Error);
+      ctx.signal.addEventListener('abort', () => {
+        reject(ctx.signal.reason as Error);
+      });
+    });
   /** A filesystem whose flush waits until it is interrupted. */
   const waiting: FuseOperations = {
-    flush: (_request, ctx) =>
-      new Promise((_resolve, reject) => {
-        if (ctx.signal.aborted) reject(ctx.signal.reason as Error);
-        ctx.signal.addEventListener('abort', () => {
-          reject(ctx.signal.reason as Error);
-        });
-      }),
+    flush: (_request, ctx) => interruption(ctx),
   };
 
   test('ends the request it names with EINTR, and only that', async () => {
@@ -338,6 +341,57 @@ describe('INTERRUPT', () => {
     device.deliver(flush(6n));
     await settle();
     expect(device.replies).toMatchObject([{ unique: 6n, errno: ERRNO.EINTR }]);
+  });
+
+  test('of a caller that lives on ends nothing; once it is dying, the request ends', async () => {
+    let dying = false;
+    const { device, session } = serve(waiting, silentLogger, () => dying);
+    device.deliver(flush(2n));
+    device.deliver(interrupt(4n));
+    device.deliver(flush(4n));
+    device.deliver(interrupt(2n));
+    await settle();
+    expect(device.replies).toEqual([]);
+    dying = true;
+    while (session.inFlight > 0) await settle();
+    expect(device.replies).toMatchObject([{ errno: ERRNO.EINTR }, { errno: ERRNO.EINTR }]);
+  });
+
+  test('of a caller that cannot be seen ends the request', async () => {
+    const { device } = serve(waiting, silentLogger, () => undefined);
+    device.deliver(flush(2n));
+    device.deliver(interrupt(2n));
+    await settle();
+    expect(device.replies).toMatchObject([{ unique: 2n, errno: ERRNO.EINTR }]);
+  });
+
+  test('ends the wait for a lock whatever the signal', async () => {
+    const { device } = serve({ setlk: (_request, ctx) => interruption(ctx) }, silentLogger, () => false);
+    device.deliver(message(Op.SETLKW, [Buffer.alloc(48)], { unique: 2n }));
+    device.deliver(interrupt(2n));
+    await settle();
+    expect(device.replies).toMatchObject([{ unique: 2n, errno: ERRNO.EINTR }]);
+  });
+
+  test.each([
+    ['SIGKILL of the thread', { SigPnd: 0x100n }, true],
+    ['SIGTERM of the process', { ShdPnd: 0x4000n }, true],
+    ['SIGTERM that is caught', { ShdPnd: 0x4000n, SigCgt: 0x4000n }, false],
+    ['SIGTERM that is ignored', { ShdPnd: 0x4000n, SigIgn: 0x4000n }, false],
+    ['SIGTERM that is blocked', { ShdPnd: 0x4000n, SigBlk: 0x4000n }, false],
+    ['a caught SIGALRM before SIGTERM', { ShdPnd: 0x6000n, SigCgt: 0x2000n }, true],
+    ['SIGCHLD and SIGWINCH', { ShdPnd: 0x8010000n }, false],
+    ['nothing', {}, false],
+  ])('pending %s', (_name, masks, expected) => {
+    const all: Record<string, bigint> = { SigPnd: 0n, ShdPnd: 0n, SigBlk: 0n, SigIgn: 0n, SigCgt: 0n, ...masks };
+    const lines = Object.entries(all).map(([name, mask]) => `${name}:\t${mask.toString(16).padStart(16, '0')}`);
+    expect(parseDying(`Name:\tx\nSigQ:\t1/2\n${lines.join('\n')}\n`)).toBe(expected);
+  });
+
+  test('this thread lives, and none of another pid namespace is seen', () => {
+    expect(isDying(process.pid)).toBe(false);
+    expect(isDying(0)).toBeUndefined();
+    expect(isDying(2 ** 30)).toBeUndefined();
   });
 
   test('memory of early interrupts is bounded', async () => {

@@ -66,6 +66,7 @@ const ON_DIRECTORY: readonly Operation[] = [
   { name: 'rename out of', call: 'rename o/f g', needs: W | X },
   { name: 'rename into', call: 'rename other o/g', needs: W | X },
   { name: 'rename over', call: 'rename other o/f', needs: W | X },
+  { name: 'open O_TMPFILE', call: 'opens o TMPFILE|RDWR', needs: W | X },
   { name: 'access rwx', call: 'access o rwx', needs: R | W | X },
 ];
 
