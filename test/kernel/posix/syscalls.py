@@ -334,7 +334,7 @@ class Calls:
 
     def tick(self):
         """until the clock that the kernel stamps inodes with has advanced"""
-        start = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
+        start = time.clock_gettime_ns(time.CLOCK_REALTIME)
         while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= start + 1_000_000: time.sleep(0.001)
 
 
