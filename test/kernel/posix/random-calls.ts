@@ -40,6 +40,7 @@ const FLAGS = fc.constantFrom(
   'WRONLY|TRUNC|NONBLOCK',
   'RDONLY|DIRECTORY',
   'RDONLY|NOFOLLOW|NONBLOCK',
+  'RDWR|TMPFILE',
 );
 const RENAME_FLAGS = fc.constantFrom('NOREPLACE', 'EXCHANGE', 'EXCHANGE');
 const XATTR = fc.constantFrom('user.a', 'user.b', 'trusted.a');
