@@ -4,6 +4,7 @@ import { CloseStack } from '../common/close-stack.js';
 import { errorMessage } from '../common/fs-error.js';
 import { makeDirectories } from '../common/make-directories.js';
 import { packageVersion } from '../common/package-version.js';
+import { raisePriority } from '../common/raise-priority.js';
 import { runService } from '../common/run-service.js';
 import { formatHostPort } from '../config/host-port.js';
 import type { MdsConfig } from '../config/server-options.js';
@@ -37,6 +38,7 @@ export async function serveRole(
     try {
       const observability = stack.use(new Observability({ log: config.log, level: config.logLevel, module: name }));
       const { logger, metrics } = observability;
+      raisePriority(logger);
       makeDataDir(config.dataDir);
       const dir = join(config.dataDir, 'db');
       const engine = stack.use(await LmdbEngine.open({ logger, metrics }, { dir, limitBytes: config.dbSizeBytes }));

@@ -1,5 +1,6 @@
 import { unmountFuse } from '../fuse/mount/unmount-fuse.js';
 import { errorMessage } from '../common/fs-error.js';
+import { raisePriority } from '../common/raise-priority.js';
 import type { DataStatus } from '../data/data-status.js';
 import type { MountConfig } from '../config/mount-config.js';
 import { Observability } from '../observability/observability.js';
@@ -87,6 +88,7 @@ class WorkerProgram {
     this.#config = config;
     try {
       this.#observability = new Observability({ log: config.log, level: config.logLevel, module: 'worker' });
+      raisePriority(this.#observability.logger);
       this.#worker = new Worker({ observability: this.#observability }, config);
       await this.#worker.prepare(this.#prepare.signal);
       report({ type: 'prepared' });

@@ -29,6 +29,17 @@ kernel('the life of a mount', () => {
     await cluster.umount('m1');
   }, 120_000);
 
+  test('the worker comes before programs that compute, its transfer threads behind it', async () => {
+    await cluster.mount('nice');
+    await sh('head -c 100000 /dev/urandom > nice/f; sync nice/f');
+    const pid = cluster.pidOf('nice', 'worker');
+    // stat(5): the nice value is the 17th field behind the name
+    const nice = (await sh(`sed 's/.*) //' /proc/${pid}/task/*/stat | cut -d' ' -f17`)).trim().split('\n').map(Number);
+    expect(nice[0]).toBe(-14);
+    expect(nice).toContain(-7);
+    await cluster.umount('nice');
+  }, 60_000);
+
   test('plain umount(8) loses nothing', async () => {
     await cluster.mount('m2');
     await sh('cp ref m2/plain; umount m2', 60_000);

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { must } from '../../common/assert.js';
 import type { Logger } from '../../common/logger.js';
+import { yieldPriority } from '../../common/raise-priority.js';
 import { errorMessage } from '../../common/fs-error.js';
 import { openObjectStore } from '../../object/open-object-store.js';
 import { DataError, isDataError } from '../data-error.js';
@@ -9,6 +10,9 @@ import type { FromWorker, LogLevel, ToWorker, TransferWorkerData } from './messa
 import { MetricsCollector } from './metrics-relay.js';
 
 /* The entry point of a transfer thread: opens the object store and does what the main thread asks. It holds no state that the main thread could not do without. */
+
+/* Hashing and signing give way to the main thread. */
+yieldPriority();
 
 const METRICS_INTERVAL_MS = 1000;
 
