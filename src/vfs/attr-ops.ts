@@ -51,7 +51,9 @@ export class AttrOps {
       mapMaybe(core.acl(ctx, attr), (acl) => {
         const change = this.#change(core.identify(ctx), attr, acl, request);
         const set = (): Promise<InodeAttr> =>
-          isRegular(attr.mode) ? core.data.setattr(ctx, ino, change) : core.meta.setattr(ctx, ino, change);
+          isRegular(attr.mode)
+            ? core.data.setattr(ctx, ino, change)
+            : core.removed.setattr(attr, change, () => core.meta.setattr(ctx, ino, change));
         const done = change.atime === undefined ? set() : mapMaybe(core.times.forget(ino), set);
         return mapMaybe(done, (changed) => core.present(changed));
       }),

@@ -11,6 +11,7 @@ function removedFrom(known: Partial<InodeAttr> | undefined): { removed: RemovedI
   let asked = 0;
   let cached = known as InodeAttr | undefined;
   const meta = {
+    now: () => ({ sec: 5, nsec: 0 }),
     knownAttr: () => cached,
     getattr: () => {
       asked++;
@@ -36,5 +37,21 @@ describe('RemovedInodes', () => {
       code: 'ENOENT',
     });
     await expect(removedFrom(undefined).removed.getattr(INO, undefined)).rejects.toMatchObject({ code: 'ENOENT' });
+  });
+
+  test('what is gone can be changed by who holds it; other failures and other files are as the server says', async () => {
+    const attr = { ino: INO, nlink: 0, mode: 0o040755, uid: 1, gid: 1, atime: { sec: 1, nsec: 0 } } as InodeAttr;
+    const { removed } = removedFrom(attr);
+    const gone = (): Promise<InodeAttr> => Promise.reject(new FsError('ENOENT'));
+    const changed = await removed.setattr(attr, { mode: 0o700, gid: 2 }, gone);
+    expect(changed).toMatchObject({ mode: 0o040700, uid: 1, gid: 2, atime: { sec: 1 }, ctime: { sec: 5 } });
+    expect(removed.getattr(INO, undefined)).toEqual(changed);
+    expect(await removed.setattr(changed, { atime: 'now' }, gone)).toMatchObject({ mode: 0o040700, atime: { sec: 5 } });
+
+    const other = { ...attr, ino: 8 as Ino };
+    const refused = (): Promise<InodeAttr> => Promise.reject(new FsError('EROFS'));
+    await expect(removed.setattr(other, { mode: 0 }, refused)).rejects.toMatchObject({ code: 'EROFS' });
+    await expect(removed.setattr({ ...other, nlink: 2 }, { mode: 0 }, gone)).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await removed.setattr(other, { mode: 0 }, () => ({ ...other, mode: 0 }))).toMatchObject({ mode: 0 });
   });
 });

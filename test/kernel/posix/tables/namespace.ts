@@ -79,6 +79,8 @@ const ROWS: Readonly<Record<string, string>> = {
     'mkdir d; open fd d RDONLY|DIRECTORY; rename d e; openat x fd f CREAT|WRONLY; list e -> f; unlinkat fd f; list e -> ""',
   'two descriptors, one unlink':
     'create f 0644 abc; open a f RDWR; open b f RDWR; unlink f; close a; pread b 3 0 -> abc; pwrite b zz 0; pread b 3 0 -> zzc',
+  'a removed directory can be changed by its descriptor':
+    'mkdir d 0755; open fd d RDONLY|DIRECTORY; rmdir d; fchmod fd 0700; fstat fd -> mode=0700 nlink=0; fchmod fd 0711; fstat fd -> mode=0711',
   'rmdir of a directory with an open unlinked file':
     'mkdir d; create d/f 0644 abc; open fd d/f RDWR; unlink d/f; rmdir d; pread fd 3 0 -> abc; pwrite fd x 0; fsync fd',
 
