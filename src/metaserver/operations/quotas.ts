@@ -194,6 +194,8 @@ async function treeOf(
 ): Promise<{ readonly below: readonly InodeRecord[]; readonly bytes: number; readonly inodes: number }> {
   const { tables, keys } = op.scope;
   const below: InodeRecord[] = [];
+  // a file is met by each of its names
+  const seen = new Set<Ino>();
   const directories = [root];
   let bytes = root.attr.allocatedBytes;
   let inodes = 1;
@@ -210,7 +212,8 @@ async function treeOf(
       const page: Awaited<ReturnType<typeof readEntries>> = await readEntries(op, { start, end: range.end });
       start = page.next;
       for (const record of page.records) {
-        if (record.attr.quota !== to) {
+        if (record.attr.quota !== to && !seen.has(record.attr.ino)) {
+          seen.add(record.attr.ino);
           below.push(record);
           bytes += record.attr.allocatedBytes;
           inodes++;

@@ -44,8 +44,12 @@ export class Quotas {
       const record = await resolve(op, path);
       const key = keys.quota(record.attr.ino);
       const before = await op.tx.get(tables.quotas, key);
-      if (before?.state === 'dissolving') throw new RpcError('refused', 'the quota is being deleted: try again later');
-      if (before !== undefined) {
+      // what is still charged to one that is gone counts in the new one as well: both are charged to the same around it
+      const mayRevive = before?.state === 'gone' && before.outer === record.attr.quota;
+      if (before?.state === 'dissolving' || (before?.state === 'gone' && !mayRevive)) {
+        throw new RpcError('refused', 'the quota is being deleted: try again later');
+      }
+      if (before !== undefined && !mayRevive) {
         const changed = { ...before, ...limits };
         op.tx.put(tables.quotas, key, changed);
         return { ino: record.attr.ino, quota: changed };
@@ -53,8 +57,9 @@ export class Quotas {
       const usage = { usedBytes: 0, usedInodes: 0, reservedBytes: 0, outer: record.attr.quota };
       const quota: QuotaRecord = {
         ...NO_LIMITS,
-        ...limits,
         ...usage,
+        ...before,
+        ...limits,
         state: record.entries > 0 ? 'counting' : 'active',
       };
       op.tx.put(tables.quotas, key, quota);

@@ -244,6 +244,18 @@ describe('moves', () => {
     await client.ok(renameOp([a.ino, 'f'], [a.ino, 'h']));
   });
 
+  test('a file with several names in a tree takes its charge along once', async () => {
+    const sub = await client.mkdir(a.ino, 'sub');
+    const [x, y] = [await client.mkdir(sub.ino, 'x'), await client.mkdir(sub.ino, 'y')];
+    const file = await client.create(x.ino, 'f');
+    await fill(file.ino, 3);
+    await client.ok(linkOp(file.ino, y.ino, 'g'));
+    await fill((await client.create(a.ino, 'other')).ino, 4);
+    await client.ok(renameOp([a.ino, 'sub'], [b.ino, 'sub']));
+    expect(await usage('a')).toEqual({ usedBytes: 4 * UNIT, usedInodes: 1 });
+    expect(await usage('b')).toEqual({ usedBytes: 3 * UNIT, usedInodes: 4 });
+  });
+
   test('a file without a name is charged to where it gets one', async () => {
     const open = { fh: 1 as Fh, write: true, truncate: false };
     const file = await client.create(a.ino, '', { unnamed: true, exclusive: false, open });
@@ -285,6 +297,41 @@ describe('the end of a quota', () => {
     expect((await quotas().list()).map(({ ino }) => ino)).toEqual([outer.ino]);
     await set('o/i', { inodesMax: 3 });
     expect(await usage('o/i')).toEqual({ usedBytes: 2 * UNIT, usedInodes: 2 });
+  });
+
+  test('leaves what is charged to it still, and does not keep the directory from a new one', async () => {
+    const dir = await client.mkdir(ROOT_INO, 'd');
+    await set('d', { bytesMax: 100 * UNIT });
+    const file = await client.create(dir.ino, 'f');
+    await client.open(file.ino, 9);
+    await client.ok(unlinkOp(dir.ino, 'f'));
+    expect(await reserve(dir.ino, 10)).toBe(10);
+    await quotas().delete(at('d'));
+    await quotas().settled();
+    await set('d', { inodesMax: 2 });
+    expect(await usage('d')).toEqual({ usedBytes: 0, usedInodes: 1 });
+    await client.create(dir.ino, 'g');
+    expect(await client.errno(createOp(dir.ino, 'h'))).toBe('EDQUOT');
+    client.release(file.ino, 9);
+    await harness.slot.execute(() => Promise.resolve());
+    expect(await usage('d')).toEqual({ usedBytes: 0, usedInodes: 1 });
+  });
+
+  test('has to be over before a new one elsewhere', async () => {
+    await client.mkdir(ROOT_INO, 'o');
+    const dir = await client.mkdir(ROOT_INO, 'd');
+    await set('d', {});
+    const file = await client.create(dir.ino, 'f');
+    await client.open(file.ino, 9);
+    await client.ok(unlinkOp(dir.ino, 'f'));
+    await quotas().delete(at('d'));
+    await quotas().settled();
+    await set('o', {});
+    await client.ok(renameOp([ROOT_INO, 'd'], [(await client.lookup(ROOT_INO, 'o')).ino, 'd']));
+    await expect(set('o/d', {})).rejects.toMatchObject({ code: 'refused' });
+    client.release(file.ino, 9);
+    await harness.slot.execute(() => Promise.resolve());
+    await set('o/d', {});
   });
 
   test('is for directories that have one', async () => {
