@@ -13,7 +13,7 @@ export class OpenFiles {
   readonly #bySession = new Map<SessionId, Map<Fh, Ino>>();
   /** Unlinked, not freed yet. */
   readonly orphans = new Set<Ino>();
-  /** Orphans that nobody had open and that are kept for a moment, with the time until which. INVARIANT: all are in `orphans`; at most {@link LINGERING_MAX}, oldest first. */
+  /** Orphans that nobody has had open since, and that are kept for a moment, with the time until which. INVARIANT: all are in `orphans`; at most {@link LINGERING_MAX}, oldest first. */
   readonly #lingering = new Map<Ino, number>();
 
   get size(): number {
@@ -62,6 +62,8 @@ export class OpenFiles {
 
   add(session: SessionId, fh: Fh, ino: Ino): void {
     this.remove(session, fh);
+    // from now on it lives until it is closed, as any other
+    this.#lingering.delete(ino);
     let opens = this.#bySession.get(session);
     if (opens === undefined) this.#bySession.set(session, (opens = new Map<Fh, Ino>()));
     opens.set(fh, ino);

@@ -195,6 +195,20 @@ describe('a file that is removed just after it was made', () => {
     expect(await client.errno(createOp(ROOT_INO, 'more'))).toBe('ENOSPC');
   });
 
+  test('is space to come only until it is opened', async () => {
+    const { ino } = await client.create(ROOT_INO, 'a');
+    const freeing = async (): Promise<boolean | undefined> => {
+      const value = { bytes: BigInt(1 << 30), quota: 0n, ahead: 0n };
+      const { result } = await client.ok({ $case: 'reserve', value });
+      return result?.$case === 'reserve' ? result.value.freeing : undefined;
+    };
+    await client.ok(unlinkOp(ROOT_INO, 'a'));
+    await client.open(ino, 1);
+    expect(await freeing()).toBe(false);
+    client.release(ino, 1);
+    expect(await isGone(ino)).toBe(true);
+  });
+
   test('is freed after a restart', async () => {
     const { ino } = await client.create(ROOT_INO, 'a');
     await client.ok(unlinkOp(ROOT_INO, 'a'));
