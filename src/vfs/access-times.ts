@@ -36,6 +36,8 @@ export class AccessTimes {
   #pending = new Map<Ino, Timespec>();
   /** On their way to the server. */
   #sent: ReadonlyMap<Ino, Timespec> = new Map();
+  /** Of those, what has been set meanwhile: not to be sent again. */
+  readonly #forgotten = new Set<Ino>();
   #sending: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -71,7 +73,9 @@ export class AccessTimes {
   /** The access time is about to be set: what was noted before is over, and may not reach the server after it. */
   forget(ino: Ino): MaybePromise<void> {
     this.#pending.delete(ino);
-    return this.#sent.has(ino) ? this.#sending?.catch(() => undefined) : undefined;
+    if (!this.#sent.has(ino)) return undefined;
+    this.#forgotten.add(ino);
+    return this.#sending?.catch(() => undefined);
   }
 
   /** Sends what is noted. What cannot be sent now is kept for the next time. */
@@ -84,6 +88,7 @@ export class AccessTimes {
     this.#pending = new Map();
     this.#sending = this.#send().finally(() => {
       this.#sent = new Map();
+      this.#forgotten.clear();
       this.#sending = undefined;
     });
     await this.#sending;
@@ -104,7 +109,9 @@ export class AccessTimes {
       try {
         await this.#meta.updateAtimes(times.slice(at, at + ACCESSES_MAX));
       } catch (error) {
-        for (const { ino, atime } of times.slice(at)) if (!this.#pending.has(ino)) this.#pending.set(ino, atime);
+        for (const { ino, atime } of times.slice(at)) {
+          if (!this.#pending.has(ino) && !this.#forgotten.has(ino)) this.#pending.set(ino, atime);
+        }
         this.#timer ??= setTimeout(() => void this.flush().catch(() => undefined), FLUSH_MS).unref();
         throw error;
       }

@@ -74,6 +74,29 @@ describe('access times', () => {
     expect(atime(ino)).toEqual(OLD);
   });
 
+  test('set while those noted before fail to be sent: they stay as they were set', async () => {
+    let sends = 0;
+    let fail!: (error: Error) => void;
+    const failed = new Promise<void>((_, reject) => (fail = reject));
+    const vfs = new TestVfs({
+      atime: { policy: 'strictatime', directories: true },
+      metadata: {
+        before: (op) => (op === 'updateAtimes' && sends++ === 0 ? failed : undefined),
+      },
+    });
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'x');
+    const { fh } = await attempt(() => vfs.fs.open(vfs.by(), { ino, flags: 0, killPriv: false }));
+    await attempt(() => vfs.fs.read(vfs.by(), ino, fh, 0, 1));
+    const closing = vfs.fs.close();
+    const request = { fh: undefined, mode: undefined, uid: undefined, gid: undefined, size: undefined };
+    const change = { ...request, atime: OLD, mtime: undefined, ctime: undefined, killPriv: false };
+    const set = attempt(() => vfs.fs.setattr(vfs.by(), ino, change));
+    fail(new Error('away'));
+    await Promise.all([closing, set]);
+    await vfs.fs.close();
+    expect(vfs.meta.namespace.attr(ino).atime).toEqual(OLD);
+  });
+
   test.each([true, false])('of directories by listing them, if those are wanted: %p', async (directories) => {
     const { vfs, shown } = await make('strictatime', { directories });
     await vfs.meta.setattr({ opId: vfs.meta.clientOpId() }, ROOT_INO, { atime: OLD });
