@@ -1,3 +1,4 @@
+import { isFsError } from '../common/fs-error.js';
 import { mapMaybe, type MaybePromise } from '../common/maybe-promise.js';
 import type { SetAttr } from '../meta/metadata.js';
 import type { Ino } from '../model/ids.js';
@@ -50,7 +51,12 @@ export function dropPrivileges(core: VfsCore, ctx: VfsContext, ino: Ino, step: n
 export function dropCapability(core: VfsCore, ctx: VfsContext, ino: Ino): MaybePromise<void> {
   if (core.meta.knownAttr(ino)?.hasXattrs !== true) return;
   return mapMaybe(core.meta.getxattr(ino, CAPABILITY, ctx.signal), (value) =>
-    value === undefined ? undefined : core.meta.removexattr(withStep(ctx, 1), ino, CAPABILITY),
+    value === undefined
+      ? undefined
+      : core.meta.removexattr(withStep(ctx, 1), ino, CAPABILITY).catch((error: unknown) => {
+          // another write has taken it meanwhile
+          if (!isFsError(error, 'ENODATA')) throw error;
+        }),
   );
 }
 

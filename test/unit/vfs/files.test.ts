@@ -136,6 +136,17 @@ describe('read and write', () => {
     await expect(attempt(() => vfs.fs.read(vfs.by(), ino, dir, 0, 1))).rejects.toMatchObject(code('EBADF'));
   });
 
+  test('appends at once to a file with capabilities all succeed, and take them', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    const name = Buffer.from('security.capability');
+    await vfs.fs.setxattr(vfs.by(), { ino, name, value: Buffer.from('cap'), flags: 0 });
+    const { fh } = await open(vfs, ino, O_WRONLY | O_APPEND);
+    await Promise.all(['x', 'y'].map((data) => vfs.write(ino, fh, 0, data, vfs.by(), true)));
+    expect(await vfs.content(ino)).toBe('xy');
+    await expect(attempt(() => vfs.fs.getxattr(vfs.by(), ino, name))).rejects.toMatchObject(code('ENODATA'));
+  });
+
   test('append goes to the end', async () => {
     const vfs = new TestVfs();
     const { ino } = await vfs.file(ROOT_INO, 'a', 'hello');
