@@ -6,11 +6,15 @@ import type { Quota, QuotaLimits } from '../../model/quota.js';
 import { RpcError } from '../../wire/rpc-error.js';
 import { firstOfKey } from '../keys.js';
 import type { OpTransaction } from '../operations/op-transaction.js';
+import type { Bucket } from '../records/bucket-record.js';
 import type { InodeRecord } from '../records/inode-record.js';
 import type { QuotaRecord } from '../records/quota-record.js';
 import type { SlotServices } from '../slot-services.js';
+import type { FoundRows } from '../store/transaction.js';
 import { Relabeler } from './relabeler.js';
 
+/** Buckets of names that one turn of the executor looks through. */
+const NAMES_PER_STEP = 512;
 const NO_LIMITS = { bytesMax: 0, inodesMax: 0 };
 
 /**
@@ -80,21 +84,21 @@ export class Quotas {
 
   async list(): Promise<readonly Quota[]> {
     const { tables, keys } = this.#slot;
-    return this.#slot.execute(async (op) => {
-      const found: Quota[] = [];
-      const range = keys.quotas();
-      for (let start: string | undefined = range.start; start !== undefined;) {
-        const page: { rows: readonly { key: string; value: QuotaRecord }[]; next: string | undefined } =
-          await op.tx.range(tables.quotas, { start, end: range.end }, 256);
-        start = page.next;
-        for (const { key, value } of page.rows) {
-          if (value.state !== 'active' && value.state !== 'counting') continue;
-          const ino = firstOfKey(key) as Ino;
-          found.push(toQuota(ino, await pathOf(op, ino), value));
-        }
+    const found: Quota[] = [];
+    const range = keys.quotas();
+    for (let start: string | undefined = range.start; start !== undefined;) {
+      const from: string = start;
+      const page: FoundRows<QuotaRecord> = await this.#slot.execute(async (op) =>
+        op.tx.range(tables.quotas, { start: from, end: range.end }, 256),
+      );
+      start = page.next;
+      for (const { key, value } of page.rows) {
+        if (value.state !== 'active' && value.state !== 'counting') continue;
+        const ino = firstOfKey(key) as Ino;
+        found.push(toQuota(ino, await pathOf(this.#slot, ino), value));
       }
-      return found;
-    });
+    }
+    return found;
   }
 
   /** Lifts the limits at once; what was charged to the quota is handed on in the background. */
@@ -161,27 +165,34 @@ async function resolve(op: OpTransaction, path: Uint8Array): Promise<InodeRecord
   return record;
 }
 
-/** Where a directory is now. A name is found by looking through its parent. */
-async function pathOf(op: OpTransaction, ino: Ino): Promise<Buffer> {
-  const { tables, keys } = op.scope;
+/** Where a directory is now. A name is found by looking through its parent, in bounded steps: what is renamed meanwhile may be shown with parts of both its paths. */
+async function pathOf(slot: SlotServices, ino: Ino): Promise<Buffer> {
   const names: Buffer[] = [];
   for (let at = ino; at !== ROOT_INO;) {
-    const record = await op.inode(at);
-    if (record === undefined || record.attr.parent === NO_INO) return Buffer.from('(removed)');
-    const range = keys.bucketsFrom(record.attr.parent, 0);
-    let name: Uint8Array | undefined;
-    for (let start: string | undefined = range.start; start !== undefined && name === undefined;) {
-      const page = (await op.tx.range(tables.buckets, { start, end: range.end }, 512)) as {
-        rows: readonly { value: readonly { ino: Ino; name: Uint8Array }[] }[];
-        next: string | undefined;
-      };
-      start = page.next;
-      for (const { value } of page.rows) name ??= value.find((entry) => entry.ino === at)?.name;
-    }
-    names.unshift(Buffer.from(name ?? '?'));
-    at = record.attr.parent;
+    const child = at;
+    const parent = await slot.execute(async (op) => (await op.inode(child))?.attr.parent ?? NO_INO);
+    if (parent === NO_INO) return Buffer.from('(removed)');
+    names.unshift(await nameOf(slot, parent, child));
+    at = parent;
   }
   return Buffer.concat(
     names.flatMap((name) => [Buffer.from('/'), name]).concat(names.length === 0 ? [Buffer.from('/')] : []),
   );
+}
+
+async function nameOf(slot: SlotServices, parent: Ino, ino: Ino): Promise<Buffer> {
+  const { tables, keys } = slot;
+  const range = keys.bucketsFrom(parent, 0);
+  for (let start: string | undefined = range.start; start !== undefined;) {
+    const from: string = start;
+    const page: FoundRows<Bucket> = await slot.execute(async (op) =>
+      op.tx.range(tables.buckets, { start: from, end: range.end }, NAMES_PER_STEP),
+    );
+    start = page.next;
+    for (const { value } of page.rows) {
+      const entry = value.find((candidate) => candidate.ino === ino);
+      if (entry !== undefined) return Buffer.from(entry.name);
+    }
+  }
+  return Buffer.from('?');
 }

@@ -127,6 +127,20 @@ describe('usage', () => {
   });
 });
 
+test('a list holds up nobody, however large the directories are that it looks through', async () => {
+  const dirs = await Promise.all(Array.from({ length: 20 }, (_, i) => client.mkdir(ROOT_INO, `d${i}`)));
+  await Promise.all(Array.from({ length: 1500 }, (_, i) => client.create(ROOT_INO, `n${i}`)));
+  for (const i of dirs.keys()) await set(`d${i}`, {});
+  const order: string[] = [];
+  const listed = quotas()
+    .list()
+    .then((list) => order.push(`${list.length} listed`));
+  for (let i = 0; i < 10; i++) await client.getattr(dirs[0]!.ino);
+  order.push('others served');
+  await listed;
+  expect(order).toEqual(['others served', '20 listed']);
+});
+
 describe('limits', () => {
   test('of inodes are kept by whatever makes one', async () => {
     const dir = await client.mkdir(ROOT_INO, 'd');
