@@ -12,7 +12,7 @@ import {
   NAME_MAX_BYTES,
   S_ISGID,
 } from '../model/inode.js';
-import { mayAccess, mayChown, mayHaveSgid, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
+import { type Identity, mayAccess, mayChown, mayHaveSgid, MAY_WRITE, ownsOrCapable } from '../model/permission.js';
 import type { Caller } from './caller.js';
 import { mayWriteBy } from './handle-table.js';
 import { killedBy } from './privileges.js';
@@ -100,7 +100,7 @@ export class AttrOps {
     this.#checkTimes(who, attr, acl, request);
     this.#checkSize(who, attr, acl, request);
     const mode = request.mode === undefined ? undefined : this.#checkedMode(who, attr, request.mode, gid);
-    return { mode, uid, gid, size, atime, mtime, ctime, ...killedWith(who, attr, request) };
+    return { mode, uid, gid, size, atime, mtime, ctime, ...this.#killedWith(who, attr, acl, request) };
   }
 
   #checkSize(who: Caller, attr: InodeAttr, acl: Acl | undefined, request: SetattrRequest): void {
@@ -142,20 +142,35 @@ export class AttrOps {
       throw new FsError('EACCES', `touching inode ${attr.ino} by uid ${who.uid}`);
     }
   }
+
+  /**
+   * The privileges that go with the change: at truncation those of a caller without CAP_FSETID, at chown(2) everybody's, but a directory's. A request without content is
+   * chown(-1, -1), which nobody has checked, or the kernel's way to ask for their removal before a write (fuse.md section 3), which must not fail: whoever may neither chmod nor
+   * write the file takes nothing by it. Who writes by a descriptor that was handed over takes it with the write itself. The ctime moves in any case.
+   */
+  #killedWith(who: Caller, attr: InodeAttr, acl: Acl | undefined, request: SetattrRequest): Kill {
+    if (isDirectory(attr.mode)) return {};
+    const { uid, gid, mode, size, atime, mtime, ctime } = request;
+    const asked = request.killPriv || uid !== undefined || gid !== undefined;
+    if (asked || size !== undefined) return killedBy(who, attr, asked);
+    const empty = [mode, atime, mtime, ctime].every((value) => value === undefined);
+    if (!empty) return {};
+    const sure = unfavoured(who);
+    const mayKill = (): boolean => ownsOrCapable(sure, attr) || mayAccess(sure, attr, MAY_WRITE, acl);
+    return this.#core.allows(who, mayKill) ? killedBy(who, attr, true) : {};
+  }
 }
+
+type Kill = Pick<SetAttr, 'killPriv' | 'killSgid'>;
+
+/** The caller, with what cannot be known of it counted against it: the kernel has not checked. */
+const unfavoured = (who: Caller): Identity => ({
+  uid: who.uid,
+  gid: who.gid,
+  kernelChecked: false,
+  inGroup: (gid) => who.inGroup(gid),
+  capable: (capability) => who.capable(capability),
+});
 
 const isSpecial = (attr: InodeAttr): boolean =>
   !isRegular(attr.mode) && !isDirectory(attr.mode) && !isSymlink(attr.mode);
-
-/**
- * The privileges that go with the change: at truncation those of a caller without CAP_FSETID, at chown(2) everybody's, but a directory's. A request without content is
- * chown(-1, -1), or the kernel's way to ask for their removal before a write (fuse.md section 3): the ctime moves with both.
- */
-function killedWith(who: Caller, attr: InodeAttr, request: SetattrRequest): Pick<SetAttr, 'killPriv' | 'killSgid'> {
-  if (isDirectory(attr.mode)) return {};
-  const { uid, gid, mode, size, atime, mtime, ctime } = request;
-  const owned = uid !== undefined || gid !== undefined;
-  const empty = [uid, gid, mode, size, atime, mtime, ctime].every((value) => value === undefined);
-  if (!request.killPriv && !owned && !empty && size === undefined) return {};
-  return killedBy(who, attr, request.killPriv || owned || empty);
-}

@@ -27,11 +27,14 @@ export function killedBy(who: Caller, attr: InodeAttr | undefined, asked: boolea
   return { killPriv: true, killSgid };
 }
 
-/** The same for a write by the journal, which takes all but a set-group-ID bit without S_IXGRP. Asked for every write: nothing is looked up for a file without privileges. */
+/**
+ * The same for a write by the journal, which takes all but a set-group-ID bit without S_IXGRP. Asked for every write: nothing is looked up for a file without privileges. A file whose
+ * attributes are not known here may have them.
+ */
 export function isKilledByWrite(core: VfsCore, ctx: VfsContext, ino: Ino, asked: boolean): boolean {
   if (asked) return true;
   const known = core.meta.knownAttr(ino);
-  return known !== undefined && hasPrivileges(known) && lacksFsetid(core.identify(ctx));
+  return (known === undefined || hasPrivileges(known)) && lacksFsetid(core.identify(ctx));
 }
 
 /**
@@ -49,25 +52,27 @@ export function dropPrivileges(core: VfsCore, ctx: VfsContext, ino: Ino, step: n
 
 /** Takes file capabilities at once: they go with anybody's write. The kernel sees to that, but for handles past its page cache, as those that append are. */
 export function dropCapability(core: VfsCore, ctx: VfsContext, ino: Ino): MaybePromise<void> {
-  if (core.meta.knownAttr(ino)?.hasXattrs !== true) return;
-  return mapMaybe(core.meta.getxattr(ino, CAPABILITY, ctx.signal), (value) =>
-    value === undefined
-      ? undefined
-      : core.meta.removexattr(withStep(ctx, 1), ino, CAPABILITY).catch((error: unknown) => {
-          // another write has taken it meanwhile
-          if (!isFsError(error, 'ENODATA')) throw error;
-        }),
-  );
+  return mapMaybe(core.meta.knownAttr(ino) ?? core.attr(ctx, ino), ({ hasXattrs }) => {
+    if (!hasXattrs) return;
+    return mapMaybe(core.meta.getxattr(ino, CAPABILITY, ctx.signal), (value) =>
+      value === undefined
+        ? undefined
+        : core.meta.removexattr(withStep(ctx, 1), ino, CAPABILITY).catch((error: unknown) => {
+            // another write has taken it meanwhile
+            if (!isFsError(error, 'ENODATA')) throw error;
+          }),
+    );
+  });
 }
 
-/** Whether a write must {@link dropPrivileges} first: the record in the journal does not say what takes this bit. */
+/** Whether a write must {@link dropPrivileges} first, as the record in the journal does not say what takes this bit. Without known attributes it must, and that asks for them. */
 export function hasBareSgid(core: VfsCore, ino: Ino): boolean {
-  return ((core.meta.knownAttr(ino)?.mode ?? 0) & (S_ISGID | S_IXGRP)) === S_ISGID;
+  return ((core.meta.knownAttr(ino)?.mode ?? S_ISGID) & (S_ISGID | S_IXGRP)) === S_ISGID;
 }
 
-/** Whether the mode, as far as known here, has what a change of content takes. */
+/** Whether the mode has what a change of content takes, or is not known here. */
 export function hasPrivilegeBits(core: VfsCore, ino: Ino): boolean {
-  return ((core.meta.knownAttr(ino)?.mode ?? 0) & (S_ISUID | S_ISGID)) !== 0;
+  return ((core.meta.knownAttr(ino)?.mode ?? S_ISUID) & (S_ISUID | S_ISGID)) !== 0;
 }
 
 const hasPrivileges = (attr: InodeAttr): boolean => (attr.mode & (S_ISUID | S_ISGID)) !== 0 || attr.hasXattrs;

@@ -60,6 +60,40 @@ describe('setattr', () => {
     expect((await set(vfs, ino, {})).change).toBeGreaterThan(before.change); // as chown(-1, -1), which moves the ctime
   });
 
+  test('an empty request takes nothing from a file that the caller neither owns nor may write, and a write after it does', async () => {
+    const vfs = new TestVfs({ kernelChecks: true });
+    const { ino } = await vfs.file(ROOT_INO, 'a');
+    const { fh } = await vfs.fs.open(vfs.by(), { ino, flags: 2, killPriv: false });
+    await set(vfs, ino, { uid: 7, gid: 70 });
+    await set(vfs, ino, { mode: 0o6775 });
+    expect((await set(vfs, ino, {}, 8)).mode & 0o7777).toBe(0o6775);
+    await vfs.write(ino, fh, 0, 'x', vfs.by(8));
+    expect((await vfs.fs.getattr(vfs.by(), ino)).mode & 0o7777).toBe(0o775);
+    await set(vfs, ino, { mode: 0o6775 });
+    expect((await set(vfs, ino, {}, 8, 70)).mode & 0o7777).toBe(0o775);
+    await set(vfs, ino, { mode: 0o6555 });
+    expect((await set(vfs, ino, {}, 7)).mode & 0o7777).toBe(0o555);
+  });
+
+  test('a write takes them from a file whose attributes are not known', async () => {
+    const vfs = new TestVfs();
+    const { ino } = await vfs.file(ROOT_INO, 'a', 'content', 0o666);
+    const { fh } = await vfs.fs.open(vfs.by(), { ino, flags: 2, killPriv: false });
+    const known = vfs.meta.knownAttr.bind(vfs.meta);
+    for (const mode of [0o6777, 0o2666]) {
+      await set(vfs, ino, { mode });
+      vfs.meta.knownAttr = () => undefined;
+      await vfs.write(ino, fh, 0, 'x', vfs.by(8));
+      vfs.meta.knownAttr = known;
+      expect((await vfs.fs.getattr(vfs.by(), ino)).mode & 0o7777).toBe(mode & 0o777);
+    }
+    const capability = Buffer.from('security.capability');
+    await vfs.meta.setxattr({ opId: vfs.meta.clientOpId() }, ino, capability, Buffer.from('v'), 0);
+    vfs.meta.knownAttr = () => undefined;
+    await vfs.write(ino, fh, 0, 'x', vfs.by(), true);
+    expect(await vfs.meta.getxattr(ino, capability)).toBeUndefined();
+  });
+
   test('set-group-ID without execution by the group goes only when the caller could not set it', async () => {
     const vfs = new TestVfs();
     const { ino } = await vfs.file(ROOT_INO, 'a', 'content', 0o666);
