@@ -1,8 +1,8 @@
 /**
  * `node tools/dev/test.js [PROJECT…] [-- JEST ARGUMENTS]`: runs the test projects (all, or those named), from dist/ where they spawn programs.
  *
- * unit, conformance and model run in parallel; integration, fault and kernel one file after the other, because they share the machine's mounts, ports and
- * time. Ends with what was skipped and why, and a line of totals. Under CURVEFS_REQUIRE_ALL=1 nothing is skipped for a missing prerequisite: it fails.
+ * unit, conformance and model run in parallel, a file per core; integration, fault and kernel two files at a time on any machine: each has mounts and ports of its own and mostly waits, but
+ * what it measures and times out on is the machine's. Ends with what was skipped and why, and a line of totals. Under CURVEFS_REQUIRE_ALL=1 nothing is skipped for a missing prerequisite: it fails.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -14,6 +14,8 @@ const ROOT = join(import.meta.dirname, '..', '..');
 const JEST = join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js');
 const GROUPS = [['unit', 'conformance', 'model'], ['integration'], ['fault'], ['kernel']];
 const PARALLEL = 'unit';
+/** Test files at a time of the projects that mount. */
+const HEAVY_FILES = 2;
 /** A project that takes longer hangs. */
 const GROUP_MINUTES_MAX = 45;
 /** Jest waits for ever for handles that a test left open; that is a failure, not a reason to wait. */
@@ -62,7 +64,7 @@ async function runProjects(projects) {
     '--selectProjects',
     ...projects,
   ];
-  if (!projects.includes(PARALLEL)) args.push('-w', '1');
+  if (!projects.includes(PARALLEL)) args.push('-w', String(HEAVY_FILES));
   args.push('--passWithNoTests', '--json', `--outputFile=${resultFile}`, ...jestArgs);
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
