@@ -120,7 +120,7 @@ export class FileOps {
       const opening = core.meta.open(ctx, ino, { fh, write: handle.write, truncate: false });
       if (!truncate) {
         const { attr, extents } = await opening;
-        return this.#opened(attr, fh, request.flags, extents);
+        return this.#openedAnew(attr, fh, request.flags, extents);
       }
       const [opened, truncated] = await Promise.allSettled([opening, this.#truncate(ctx, who, ino, request.killPriv)]);
       if (opened.status === 'rejected') throw opened.reason;
@@ -214,7 +214,7 @@ export class FileOps {
     try {
       if (!isRegular(attr.mode)) throw new FsError(isDirectory(attr.mode) ? 'EISDIR' : 'EEXIST', 'create over no file');
       await core.permitBy(ctx, who, core.data.overlay(attr), maskOf(request.flags), () => undefined);
-      if ((request.flags & O_TRUNC) === 0) return this.#opened(attr, fh, request.flags, undefined);
+      if ((request.flags & O_TRUNC) === 0) return await this.#openedAnew(attr, fh, request.flags, undefined);
       const truncated = await this.#truncate(ctx, who, attr.ino, request.killPriv);
       return this.#opened(truncated, fh, request.flags, undefined);
     } catch (error) {
@@ -235,6 +235,13 @@ export class FileOps {
     const attr = await core.data.setattr(withStep(ctx, 1), ino, { size: 0, mtime: 'now', ...kill });
     if (drops) await core.driverCache?.invalidateAttr(core.outer(ino));
     return attr;
+  }
+
+  /** Of a file that was there before: an open's reply carries no attributes, and a read is cut to the size that the kernel remembers (fuse_cache_read_iter). */
+  async #openedAnew(attr: InodeAttr, fh: Fh, flags: number, extents: ExtentMap | undefined): Promise<OpenReply> {
+    const core = this.#core;
+    if (core.versions.isForeign(attr)) await core.driverCache?.invalidateAttr(core.outer(attr.ino));
+    return this.#opened(attr, fh, flags, extents);
   }
 
   #opened(attr: InodeAttr, fh: Fh, flags: number, extents: ExtentMap | undefined): OpenReply {

@@ -38,6 +38,14 @@ export class OpenVersions {
     return this.#versions.get(attr.ino)?.change === attr.change;
   }
 
+  /**
+   * True when another session was the last to change the data, and did so since this mount's last open, or lock: the size that the kernel remembers may be older. REQUIRES: asked
+   * before {@link opened} takes note.
+   */
+  isForeign(attr: InodeAttr): boolean {
+    return attr.lastWriter !== 0 && attr.lastWriter !== this.#session && !this.isAt(attr);
+  }
+
   /** The kernel let go of the inode, and of its pages. */
   forget(ino: Ino): void {
     this.#versions.delete(ino);

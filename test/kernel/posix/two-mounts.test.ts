@@ -25,6 +25,13 @@ kernel('two mounts of a filesystem', () => {
     expect(out).toBe([1, 2, 3, 4, 5].map((i) => `${i} from a\n${i} from b, longer\n17\n`).join(''));
   });
 
+  test('a size that the kernel remembers does not cut what is read after an open', async () => {
+    const out = await sh(`printf old > a/s; sleep 1.1; stat -c %s b/s
+      echo 'a much longer text' > a/s; cat b/s; wc -c < b/s
+      stat -c %s b/s; printf short > a/s; cat b/s; echo; : > a/s; cat b/s; echo again > a/s; cat b/s; rm a/s`);
+    expect(out).toBe('3\na much longer text\n19\n19\nshort\nagain\n');
+  });
+
   test('a file that the other unlinked or replaced stays readable and writable while open', async () => {
     const out = await sh(`echo first > a/u; echo second > a/r; exec 3<> b/u; exec 4<> b/r
       rm a/u; echo new > a/t; mv a/t a/r
