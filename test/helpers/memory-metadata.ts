@@ -257,7 +257,11 @@ export class MemoryMetadata implements Metadata {
     }));
   }
 
-  async reserve(bytes: number, signal?: AbortSignal): Promise<SpaceGrant> {
+  async reserve(
+    bytes: number,
+    signal?: AbortSignal,
+    _of?: { readonly quota: Ino; readonly ahead: number },
+  ): Promise<SpaceGrant> {
     return this.#read('reserve', signal, () => {
       const free = this.fs.capacityBytes === 0 ? Infinity : this.fs.capacityBytes - this.namespace.usedBytes;
       this.#reservedBytes = Math.max(0, Math.min(bytes, free));

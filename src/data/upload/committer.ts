@@ -151,7 +151,6 @@ export class Committer {
     if (this.#deps.syncIntents) await ledger.sync();
     const sizeBefore = state.attr.size;
     const { killPrivAt } = state;
-    const charged = state.attr.quota;
     let attr: InodeAttr;
     try {
       attr = await this.#send(state, opId, this.#spec(state, plan, batches));
@@ -171,7 +170,8 @@ export class Committer {
     // The server may have cut what was written before a truncation.
     if (clipped) for (const { block } of plan.blocks) state.extents.forgetBlock(block);
     else if (kept) state.extents.commit(plan.blocks, sizeBefore, this.#deps.clock.monotonicMs());
-    this.#deps.reservations.spend(charged, plan.allocated);
+    // what the server charged: a rename may have changed the quota since it was last heard of
+    this.#deps.reservations.spend(attr.quota, plan.allocated);
     const ended = this.#journalCommitted(state, plan, batches, attr);
     this.#finish(state, batches);
     // The reserved slice is full: what the commit released makes room.

@@ -460,6 +460,37 @@ describe('MountData', () => {
     });
   });
 
+  test('a commit is paid from the quota that the server charged, not the one known before a rename', async () => {
+    const [UNIT, LIMIT] = [4096, 6 * 4096];
+    const [FROM, TO] = [7 as Ino, 8 as Ino];
+    await open({ data: { reserveAheadBytes: 16 * UNIT } });
+    let used = 0;
+    let quota = TO;
+    const create = h.metadata.create.bind(h.metadata);
+    const commitExtents = h.metadata.commitExtents.bind(h.metadata);
+    h.metadata.create = async (...args) => {
+      const made = await create(...args);
+      return { ...made, attr: { ...made.attr, quota } };
+    };
+    h.metadata.commitExtents = async (...args) => {
+      const attr = await commitExtents(...args);
+      used = h.namespace.usedBytes;
+      return { ...attr, quota: TO };
+    };
+    h.metadata.reserve = async (bytes, _signal, of) => ({
+      granted: of?.quota === TO ? Math.min(bytes, LIMIT - used) : Number.MAX_SAFE_INTEGER,
+      freeing: false,
+    });
+    const stays = await h.create('stays');
+    quota = FROM;
+    const moved = await h.create('moved');
+    await h.write(stays, 0, bytes(UNIT, 1));
+    await h.write(moved, 0, bytes(3 * UNIT, 2));
+    await h.data.flush(moved);
+    await h.write(stays, UNIT, bytes(2 * UNIT, 3));
+    await expect(h.write(stays, 3 * UNIT, bytes(UNIT, 4))).rejects.toMatchObject({ code: 'EDQUOT' });
+  });
+
   test('many writers at once are not told that a filesystem with room is full', async () => {
     await open({ fs: { capacityBytes: 1 << 30 }, data: { reserveAheadBytes: 4 * BLOCK } });
     const ino = await h.create('f');
