@@ -179,6 +179,7 @@ export async function moveIntoQuota(
   }
   const tree = await treeOf(op, record, to);
   if (!within) {
+    if (tree.namedElsewhere) throw new FsError('EXDEV', 'a file below has a name outside of what is moved');
     const below = new Set((await quotaChain(op, record.attr.quota)).map(([ino]) => ino));
     await requireRoom(op, to, tree.bytes, tree.inodes, below);
   }
@@ -191,11 +192,17 @@ async function treeOf(
   op: OpTransaction,
   root: InodeRecord,
   to: Ino,
-): Promise<{ readonly below: readonly InodeRecord[]; readonly bytes: number; readonly inodes: number }> {
+): Promise<{
+  readonly below: readonly InodeRecord[];
+  readonly bytes: number;
+  readonly inodes: number;
+  /** A file below has a name that is not in the tree. */
+  readonly namedElsewhere: boolean;
+}> {
   const { tables, keys } = op.scope;
   const below: InodeRecord[] = [];
   // a file is met by each of its names
-  const seen = new Set<Ino>();
+  const namesLeft = new Map<Ino, number>();
   const directories = [root];
   let bytes = root.attr.allocatedBytes;
   let inodes = 1;
@@ -212,32 +219,43 @@ async function treeOf(
       const page: Awaited<ReturnType<typeof readEntries>> = await readEntries(op, { start, end: range.end });
       start = page.next;
       for (const record of page.records) {
-        if (record.attr.quota !== to && !seen.has(record.attr.ino)) {
-          seen.add(record.attr.ino);
+        const { ino, mode, nlink, quota } = record.attr;
+        if (quota !== to && !namesLeft.has(ino)) {
+          namesLeft.set(ino, isDirectory(mode) ? 1 : nlink);
           below.push(record);
           bytes += record.attr.allocatedBytes;
           inodes++;
           if (record.quotaRoot) await countRoot(record);
         }
-        if (isDirectory(record.attr.mode)) directories.push(record);
+        if (isDirectory(mode)) directories.push(record);
         if (below.length + directories.length > MOVED_INODES_MAX) {
           throw new FsError('EXDEV', `more than ${MOVED_INODES_MAX} inodes cannot change their quota at once`);
         }
       }
+      for (const ino of page.named) {
+        const left = namesLeft.get(ino);
+        if (left !== undefined) namesLeft.set(ino, left - 1);
+      }
     }
   }
-  return { below, bytes, inodes };
+  const namedElsewhere = [...namesLeft.values()].some((left) => left > 0);
+  return { below, bytes, inodes, namedElsewhere };
 }
 
-/** Inodes of the entries in some buckets of a directory, each once. */
+/** Inodes of the entries in some buckets of a directory, each once; `named`: what each entry names. */
 export async function readEntries(
   op: OpTransaction,
   range: { readonly start: string; readonly end: string },
   limit = ROWS_PER_READ,
-): Promise<{ readonly records: readonly InodeRecord[]; readonly next: string | undefined }> {
+): Promise<{
+  readonly records: readonly InodeRecord[];
+  readonly named: readonly Ino[];
+  readonly next: string | undefined;
+}> {
   const { tables, keys } = op.scope;
   const page = await op.tx.range(tables.buckets, range, limit);
-  const inos = [...new Set(page.rows.flatMap(({ value }) => value.map(({ ino }) => ino)))];
+  const named = page.rows.flatMap(({ value }) => value.map(({ ino }) => ino));
+  const inos = [...new Set(named)];
   const found = await op.tx.getMany(
     tables.inodes,
     inos.map((ino) => keys.inode(ino)),
@@ -247,7 +265,7 @@ export async function readEntries(
       throw new MetaserverError('corrupt', `an entry names inode ${inos[i]}, which is not there`);
     return record;
   });
-  return { records, next: page.next };
+  return { records, named, next: page.next };
 }
 
 /** Bytes that a session may still commit, for the space that a quota leaves. Infinity = there is no limit. */

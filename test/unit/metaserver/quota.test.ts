@@ -270,6 +270,17 @@ describe('moves', () => {
     expect(await usage('b')).toEqual({ usedBytes: 3 * UNIT, usedInodes: 4 });
   });
 
+  test('a tree whose files have names outside of it stays where it is', async () => {
+    const sub = await client.mkdir(a.ino, 'sub');
+    const file = await client.create(a.ino, 'f');
+    await client.ok(linkOp(file.ino, sub.ino, 'f'));
+    await client.ok(linkOp(file.ino, sub.ino, 'g'));
+    expect(await client.errno(renameOp([a.ino, 'sub'], [b.ino, 'sub']))).toBe('EXDEV');
+    await client.ok(unlinkOp(a.ino, 'f'));
+    await client.ok(renameOp([a.ino, 'sub'], [b.ino, 'sub']));
+    expect(await usage('b')).toEqual({ usedBytes: 0, usedInodes: 2 });
+  });
+
   test('a file without a name is charged to where it gets one', async () => {
     const open = { fh: 1 as Fh, write: true, truncate: false };
     const file = await client.create(a.ino, '', { unnamed: true, exclusive: false, open });
