@@ -150,7 +150,7 @@ export class MountData implements FileData {
     );
     this.#attrs = new AttrChanger({ table, ledger, metadata, settled });
     this.#ranges = new RangeChanger({
-      ...{ table, ledger, journal, metadata, reservations, settled },
+      ...{ table, ledger, journal, metadata, reservations, settled, clock },
       uploads: this.#uploader,
       syncNotes: opts.writeback,
     });

@@ -1,10 +1,13 @@
+import type { Clock } from '../../common/clock.js';
 import { FsError, isFsError } from '../../common/fs-error.js';
 import { isJournalError } from '../../journal/journal-error.js';
 import type { Journal } from '../../journal/journal.js';
 import type { FallocateMode, Metadata, OpContext, OpId, RangeResult } from '../../meta/metadata.js';
-import type { Ino } from '../../model/ids.js';
+import { NO_INO, type Ino } from '../../model/ids.js';
+import { ALLOCATION_UNIT_BYTES } from '../../model/inode.js';
 import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
+import { growWhileFreeing } from './grow-while-freeing.js';
 import type { JournalLedger } from './journal-ledger.js';
 import { COMMITTED_KIND, encodeCommitted, type SequencedRange } from './record-codec.js';
 import type { Reservations } from './reservations.js';
@@ -39,6 +42,7 @@ export interface RangeChangerDeps {
   readonly syncNotes: boolean;
   /** The inode may be forgotten, its overlay shrank. */
   readonly settled: (state: InodeState) => void;
+  readonly clock: Clock;
 }
 
 /** What the parts of a request have in common. */
@@ -46,6 +50,8 @@ interface Change {
   readonly ctx: OpContext;
   /** What was written to the range before is over. */
   readonly cuts: boolean;
+  /** The caller can be told how far it came. */
+  readonly partial: boolean;
   readonly send: (opId: OpId, done: number, sizeAtLeast: number, killPriv: boolean) => Promise<RangeResult>;
   readonly offset: number;
   readonly length: number;
@@ -73,10 +79,10 @@ export class RangeChanger {
         offset: offset + done,
         length: length - done,
       });
-    await this.#run(state, { ctx, cuts: mode !== 'allocate', send, offset, length });
+    await this.#run(state, { ctx, cuts: mode !== 'allocate', partial: false, send, offset, length });
   }
 
-  /** Returns how many bytes were copied: fewer than asked for where the source ends. */
+  /** Returns how many bytes were copied: fewer than asked for where the source or the room ends, or at a signal. */
   async copyRange(ctx: OpContext, ino: Ino, request: CopyRequest): Promise<number> {
     const { metadata, table, uploads } = this.#deps;
     const { source, sourceOffset, offset } = request;
@@ -95,7 +101,7 @@ export class RangeChanger {
         offset: offset + done,
         length: length - done,
       });
-    return this.#run(state, { ctx, cuts: true, send, offset, length });
+    return this.#run(state, { ctx, cuts: true, partial: true, send, offset, length });
   }
 
   /** The parts one after the other; returns how far it came. */
@@ -114,9 +120,12 @@ export class RangeChanger {
         } catch (error) {
           if (hasMadeRoom || !isFsError(error, 'ENOSPC', 'EDQUOT')) throw error;
           hasMadeRoom = true;
-          await this.#makeRoom(signal);
+          const quota = isFsError(error, 'EDQUOT') ? state.attr.quota : NO_INO;
+          await this.#makeRoom(quota, change.length - done, signal);
         }
       }
+    } catch (error) {
+      if (done === 0 || !change.partial || !isFsError(error, 'ENOSPC', 'EDQUOT', 'EINTR')) throw error;
     } finally {
       state.changing--;
       state.progress.notify();
@@ -175,7 +184,10 @@ export class RangeChanger {
     }
   }
 
-  /** Without the lock, so that commits make room. Writes of the inode still wait. */
+  /**
+   * Without the lock, so that commits make room. Writes of the inode still wait. No signal ends it: the server has changed the range, and until recovery knows, a crash would lay what was
+   * written before over it. It ends when a commit makes room or the journal fails or is closed.
+   */
   async #noteLater(state: InodeState, range: SequencedRange): Promise<void> {
     const { journal, ledger } = this.#deps;
     do {
@@ -189,10 +201,14 @@ export class RangeChanger {
     } while (!this.#note(state, range));
   }
 
-  /** Space that this mount holds for writes to come is no reason to refuse. */
-  async #makeRoom(signal: AbortSignal | undefined): Promise<void> {
-    const { uploads, reservations } = this.#deps;
+  /** Space that this mount holds for writes to come is no reason to refuse, nor is what the server is freeing: it is asked for as for a write, and given back for the server to take. */
+  async #makeRoom(quota: Ino, bytes: number, signal: AbortSignal | undefined): Promise<void> {
+    const { uploads, reservations, clock } = this.#deps;
     await uploads.settle(signal);
+    await reservations.giveBack();
+    const reservation = quota === NO_INO ? reservations.whole : reservations.of(quota);
+    const units = Math.ceil(bytes / ALLOCATION_UNIT_BYTES);
+    await growWhileFreeing(reservation, () => units, clock, signal);
     await reservations.giveBack();
   }
 }

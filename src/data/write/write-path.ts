@@ -14,9 +14,10 @@ import type { InodeState } from '../inode-state.js';
 import type { InodeTable } from '../inode-table.js';
 import type { Notifier } from '../notifier.js';
 import type { DirtyRecord } from './dirty-overlay.js';
+import { growWhileFreeing } from './grow-while-freeing.js';
 import type { JournalLedger } from './journal-ledger.js';
 import { RecordEncoder, WRITE_KIND } from './record-codec.js';
-import type { DirtyTotals, Reservation } from './reservation.js';
+import type { DirtyTotals } from './reservation.js';
 import type { Reservations } from './reservations.js';
 
 /** The part of the uploader that writing needs. */
@@ -62,9 +63,6 @@ interface Standing {
 const NO_STANDING: Standing = { inTurn: false, allocated: false };
 
 const SPACE = 'space';
-/** How long a write waits for the space of files that were removed just before. */
-const FREEING_MAX_MS = 30_000;
-const FREEING_POLL_MS = 100;
 
 /**
  * WRITE: one journal record, one entry in the inode's overlay, done; no promise is made on this way. When there is no room it waits: for the uploader to empty the
@@ -254,18 +252,11 @@ export class WritePath {
     const { reservations, uploads, clock } = this.#deps;
     const reservation = quota === NO_INO ? reservations.whole : reservations.of(quota);
     const { overlay } = state;
-    const grow = (): ReturnType<Reservation['grow']> =>
-      interruptible(reservation.grow(overlay.unitsAddedBy(start, start + data.length)), signal);
-    if ((await grow()) === 'enough') return data;
+    const units = (): number => overlay.unitsAddedBy(start, start + data.length);
+    if ((await interruptible(reservation.grow(units()), signal)) === 'enough') return data;
     if (await this.#isAllocated(state, start, start + data.length, signal)) return 'allocated';
     await uploads.settle(signal);
-    const deadline = clock.monotonicMs() + FREEING_MAX_MS;
-    for (;;) {
-      const grant = await grow();
-      if (grant === 'enough') return data;
-      if (grant === 'short' || clock.monotonicMs() >= deadline) break;
-      await interruptible(clock.sleep(FREEING_POLL_MS), signal);
-    }
+    if (await growWhileFreeing(reservation, units, clock, signal)) return data;
     // A page that the kernel writes back is written whole or fails: it does not look at how much was.
     const room = fromPageCache ? 0 : reservation.unitsFree;
     let end = Math.floor((start + data.length) / ALLOCATION_UNIT_BYTES) * ALLOCATION_UNIT_BYTES;

@@ -491,6 +491,42 @@ describe('MountData', () => {
     await expect(h.write(stays, 3 * UNIT, bytes(UNIT, 4))).rejects.toMatchObject({ code: 'EDQUOT' });
   });
 
+  test('fallocate waits for space that the server is freeing', async () => {
+    await open({ fs: { capacityBytes: 64 * 4096 } });
+    const ino = await h.create('f');
+    const fallocate = h.metadata.fallocate.bind(h.metadata);
+    const reserve = h.metadata.reserve.bind(h.metadata);
+    let freeingFor = 3;
+    h.metadata.reserve = (bytes) =>
+      bytes > 0 && freeingFor-- > 0 ? Promise.resolve({ granted: 0, freeing: true }) : reserve(bytes);
+    h.metadata.fallocate = (...args) =>
+      freeingFor > 0 ? Promise.reject(new FsError('ENOSPC', 'full')) : fallocate(...args);
+    const request = { mode: 'allocate', offset: 0, length: 32 * 4096, keepSize: false } as const;
+    await h.data.fallocate({ opId: h.metadata.clientOpId() }, ino, request);
+    expect(h.namespace.usedBytes).toBe(32 * 4096);
+  });
+
+  test.each(['ENOSPC', 'EINTR'] as const)('a copy that is stopped by %s says how far it came', async (code) => {
+    await open();
+    const [source, ino] = [await h.create('f'), await h.create('g')];
+    await h.write(source, 0, bytes(3 * BLOCK, 1));
+    const cloneRange = h.metadata.cloneRange.bind(h.metadata);
+    h.metadata.cloneRange = async (ctx, to, spec) => {
+      if (spec.offset > 0) throw new FsError(code, 'stopped');
+      return cloneRange(ctx, to, { ...spec, length: BLOCK });
+    };
+    const copy = (offset: number) =>
+      h.data.copyRange({ opId: h.metadata.clientOpId() }, ino, {
+        source,
+        sourceOffset: offset,
+        offset,
+        length: 3 * BLOCK - offset,
+      });
+    expect(await copy(0)).toBe(BLOCK);
+    await expect(copy(BLOCK)).rejects.toMatchObject({ code });
+    expect((await h.read(ino, 0, BLOCK)).equals(bytes(3 * BLOCK, 1).subarray(0, BLOCK))).toBe(true);
+  });
+
   test('many writers at once are not told that a filesystem with room is full', async () => {
     await open({ fs: { capacityBytes: 1 << 30 }, data: { reserveAheadBytes: 4 * BLOCK } });
     const ino = await h.create('f');
