@@ -87,7 +87,7 @@ export class Slot implements SlotServices, Closable {
       { durable: opts.durable },
     );
     const { executor } = this;
-    this.locks = new Locks({ slot: this, logger });
+    this.locks = new Locks({ slot: this, clock, logger });
     const { locks } = this;
     this.#keeper = new OpenKeeper({ slot: this, clock, logger });
     this.sessions = new Sessions(
@@ -100,10 +100,16 @@ export class Slot implements SlotServices, Closable {
 
   static async open(deps: SlotDeps, record: FilesystemRecord, opts: SlotOptions): Promise<Slot> {
     const slot = new Slot(deps, record, opts);
-    await slot.sessions.load();
-    await slot.locks.start(slot.sessions.ids());
-    await slot.quotas.start();
-    await slot.#keeper.start(slot.sessions.ids(), opts.sessionTtlMs);
+    try {
+      await slot.sessions.load();
+      await slot.locks.start(slot.sessions.ids());
+      await slot.quotas.start();
+      await slot.#keeper.start(slot.sessions.ids(), opts.sessionTtlMs);
+    } catch (error) {
+      slot.locks.close();
+      slot.#keeper.close();
+      throw error;
+    }
     return slot;
   }
 

@@ -1,4 +1,5 @@
-import { errorMessage, FsError } from '../../common/fs-error.js';
+import type { Clock } from '../../common/clock.js';
+import { FsError } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
 import type { CancelLock, GetLock, SetLock } from '../../gen/curvefs/v1/metaserver.js';
 import type { Ino, SessionId } from '../../model/ids.js';
@@ -6,6 +7,7 @@ import { setRange, type LockRange, type LockSpec, type LockType } from '../../mo
 import { inoFromProto } from '../../wire/attr.js';
 import { lockFoundToProto, lockQueryFromProto, lockSpecFromProto } from '../../wire/lock.js';
 import { required } from '../../wire/safe-number.js';
+import { dropInSteps } from '../drop-in-steps.js';
 import { lockOfKey } from '../keys.js';
 import type { OpTransaction } from '../operations/op-transaction.js';
 import type { OpReply } from '../operations/reply.js';
@@ -27,6 +29,7 @@ const DROP_ROWS = 64;
 
 export interface LocksDeps {
   readonly slot: SlotServices;
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -43,14 +46,14 @@ export interface LocksOptions {
  */
 export class Locks {
   readonly #slot: SlotServices;
-  readonly #logger: Logger;
+  readonly #deps: LocksDeps;
   readonly #table = new LockTable();
   readonly #queues: LockQueues;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(deps: LocksDeps, opts: LocksOptions = {}) {
     this.#slot = deps.slot;
-    this.#logger = deps.logger;
+    this.#deps = deps;
     this.#queues = new LockQueues({ table: this.#table }, { overtakeMs: opts.overtakeMs ?? OVERTAKE_MS });
   }
 
@@ -139,27 +142,23 @@ export class Locks {
   }
 
   /** Drops every lock of an ended session, in bounded steps; what is left after a crash is dropped at the next start. */
-  async drop(id: SessionId): Promise<void> {
-    try {
-      while (!this.#closed && this.#table.countOf(id) > 0) {
-        await this.#slot.execute((op) => {
-          let left = DROP_ROWS;
-          for (const ref of this.#table.refsOf(id)) {
-            if (left <= 0) break;
-            const ranges = this.#table.of(ref);
-            left -= ranges.length;
-            this.#put(op, ref, ranges, []);
-          }
-          return Promise.resolve();
-        });
+  drop(id: SessionId): Promise<void> {
+    const step = (op: OpTransaction): Promise<void> => {
+      let left = DROP_ROWS;
+      for (const ref of this.#table.refsOf(id)) {
+        if (left <= 0) break;
+        const ranges = this.#table.of(ref);
+        left -= ranges.length;
+        this.#put(op, ref, ranges, []);
       }
-    } catch (error) {
-      if (!this.#closed) this.#logger.warn('locks could not be dropped', { session: id, error: errorMessage(error) });
-    }
+      return Promise.resolve();
+    };
+    const locks = { what: 'locks', session: id, count: () => this.#table.countOf(id), step };
+    return dropInSteps(this.#deps, locks, this.#closing.signal);
   }
 
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     this.#queues.close();
   }
 

@@ -1,10 +1,10 @@
 import type { Clock } from '../../common/clock.js';
-import { errorMessage } from '../../common/fs-error.js';
 import type { Logger } from '../../common/logger.js';
 import type { Attach } from '../../gen/curvefs/v1/metaserver.js';
 import type { Fh, Ino, SessionId } from '../../model/ids.js';
 import { inoFromProto } from '../../wire/attr.js';
 import { safeNumber } from '../../wire/safe-number.js';
+import { dropInSteps, type DropDeps } from '../drop-in-steps.js';
 import { firstOfKey, secondOfKey } from '../keys.js';
 import { freeOrphan, registerOpen, releaseOpen } from '../operations/open.js';
 import type { OpTransaction } from '../operations/op-transaction.js';
@@ -20,16 +20,16 @@ const DROP_OPENS = 64;
 export class OpenKeeper {
   readonly #slot: SlotServices;
   readonly #clock: Clock;
-  readonly #logger: Logger;
+  readonly #deps: DropDeps;
   /** Live sessions that have not attached since the start. INVARIANT: empty once `#graceUntilMs` has passed. */
   readonly #awaited = new Set<SessionId>();
   #graceUntilMs = 0;
-  #closed = false;
+  readonly #closing = new AbortController();
 
   constructor(deps: { readonly slot: SlotServices; readonly clock: Clock; readonly logger: Logger }) {
     this.#slot = deps.slot;
     this.#clock = deps.clock;
-    this.#logger = deps.logger;
+    this.#deps = deps;
   }
 
   /** Opens may be missing. */
@@ -124,25 +124,21 @@ export class OpenKeeper {
   }
 
   /** Releases everything that an ended session had open, in bounded steps; what is left after a crash is dropped at the next start. */
-  async drop(id: SessionId): Promise<void> {
+  drop(id: SessionId): Promise<void> {
     const { opens } = this.#slot;
-    try {
-      while (!this.#closed && opens.of(id).size > 0) {
-        await this.#slot.execute(async (op) => {
-          let left = DROP_OPENS;
-          for (const fh of opens.of(id).keys()) {
-            if (left-- === 0) break;
-            await releaseOpen(op, id, fh);
-          }
-        });
+    const step = async (op: OpTransaction): Promise<void> => {
+      let left = DROP_OPENS;
+      for (const fh of opens.of(id).keys()) {
+        if (left-- === 0) break;
+        await releaseOpen(op, id, fh);
       }
-    } catch (error) {
-      if (!this.#closed) this.#logger.warn('opens could not be dropped', { session: id, error: errorMessage(error) });
-    }
+    };
+    const left = { what: 'opens', session: id, count: () => opens.of(id).size, step };
+    return dropInSteps(this.#deps, left, this.#closing.signal);
   }
 
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
   }
 
   async #loadOrphans(): Promise<void> {

@@ -460,3 +460,28 @@ test('a batch that cannot be stored: nobody has a lock that is not stored, nor l
     await other.close();
   }
 });
+
+test('what an ended session has left is dropped, though a batch fails meanwhile', async () => {
+  const engine = new FailingEngine();
+  const other = await Harness.start({ engine });
+  try {
+    const [first, second] = [await other.client(), await other.client()];
+    const file = (await first.create(ROOT_INO, 'f')).ino;
+    await first.open(file, 5);
+    expect(await set(first, { ino: file })).toBe('granted');
+    const commit = engine.commit.bind(engine);
+    let since = 0;
+    jest.spyOn(engine, 'commit').mockImplementation((batch) => {
+      // the first says that the session is over
+      if (!other.slot.sessions.ids().includes(first.id)) since++;
+      return since === 2 || since === 3 ? Promise.reject(new KvError('io', 'no disk')) : commit(batch);
+    });
+    await other.slot.sessions.end(first.id, SessionEnd_Reason.REASON_EXPIRED, 'test');
+    while (since < 4 || other.slot.locks.held > 0 || other.slot.opens.size > 0) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(await set(second, { ino: file })).toBe('granted');
+  } finally {
+    await other.close();
+  }
+});
