@@ -4,7 +4,7 @@ import { FsError, isFsError } from '../common/fs-error.js';
 import { interruptible } from '../common/interruptible.js';
 import type { Fh, Ino } from '../model/ids.js';
 import type { InodeAttr } from '../model/inode.js';
-import { LOCK_END_MAX, type LockRange, type LockSpec } from '../model/lock.js';
+import { type ByteRange, LOCK_END_MAX, overlap, type LockRange, type LockSpec, type LockType } from '../model/lock.js';
 import { HeldLocks, type Holding } from './held-locks.js';
 import type { GetlkRequest, SetlkRequest } from './requests.js';
 import type { VfsContext } from './vfs-context.js';
@@ -20,8 +20,8 @@ export interface LockOpsDeps {
 
 /** How long a caller that was interrupted waits to learn whether it has the lock; then it is let go, and what it may get is given back. */
 const CANCEL_DEADLINE_MS = 5000;
-/** Tries to drop a lock whose owner is gone. */
-const DROP_ATTEMPTS = 10;
+/** Tries to drop a lock that close(2) waits for; more follow behind it. */
+const CLOSE_ATTEMPTS = 10;
 const DROP_BACKOFF = { firstMs: 50, maxMs: 10_000 };
 
 /**
@@ -104,44 +104,60 @@ export class LockOps {
     }
   }
 
-  /** Drops all that an owner has, as it is gone; what fails is tried again. Never rejects. */
+  /** Drops all that an owner has, as it is gone; what fails is tried again. Resolves when that is done, or takes long. Never rejects. */
   #drop(holding: Holding): Promise<void> {
     const { settling } = holding;
     holding.handles.clear();
-    const work = async (): Promise<void> => {
-      await settling;
-      // what cannot be uploaded now stays in the journal, and its failure is told by close or fsync
-      await this.#publish(holding, undefined).catch(() => undefined);
-      await this.#persist(holding, this.#send(holding, ALL), ALL);
-    };
-    const dropped = work();
-    this.#held.settle(holding, dropped);
-    return dropped;
+    return new Promise((resolve) => {
+      const work = async (): Promise<void> => {
+        await settling;
+        // what cannot be uploaded now stays in the journal, and its failure is told by close or fsync
+        await this.#publish(holding, undefined).catch(() => undefined);
+        await this.#persist(holding, this.#send(holding, ALL), ALL, resolve);
+        resolve();
+      };
+      this.#held.settle(holding, work());
+    });
   }
 
-  async #persist(holding: Holding, first: Promise<void>, range: { start: bigint; end: bigint }): Promise<void> {
-    for (let attempt = 0, sent = first; ; attempt++, sent = this.#send(holding, range)) {
+  /** Sends the change until the server has answered; `late` is called when that takes more than a few tries. The server keeps a lock for as long as the session lives. */
+  async #persist(holding: Holding, first: Promise<void>, change: Change, late?: () => void): Promise<void> {
+    for (let attempt = 0, sent = first; ; attempt++, sent = this.#send(holding, change)) {
       try {
         await sent;
         return;
       } catch (error) {
-        // the server drops all of a session that is over, and at the latest then
-        if (isFsError(error, 'ESHUTDOWN') || attempt === DROP_ATTEMPTS) {
-          holding.ranges = [];
-          return;
-        }
+        // the server drops all of a session that is over
+        if (isFsError(error, 'ESHUTDOWN')) holding.ranges = [];
+        // or refuses the change for good: the locks are what they were
+        if (isFsError(error, 'ESHUTDOWN') || isFsError(error, 'ENOLCK') || isFsError(error, 'EAGAIN')) return;
+        if (attempt === CLOSE_ATTEMPTS) late?.();
         await this.#deps.clock.sleep(backoffMs(attempt, DROP_BACKOFF));
       }
     }
   }
 
-  async #send(
-    holding: Holding,
-    range: { start: bigint; end: bigint },
-    opId = this.#core.meta.clientOpId(),
-  ): Promise<void> {
+  /** Makes the locks on the range of a request what they were before it was granted. */
+  async #undo(holding: Holding, { start, end }: LockSpec, before: readonly LockRange[]): Promise<void> {
+    let at = start;
+    const changes: Change[] = [];
+    for (const range of before.filter((held) => overlap(held, { start, end }))) {
+      const kept = {
+        ...range,
+        start: range.start > start ? range.start : start,
+        end: range.end < end ? range.end : end,
+      };
+      if (at < kept.start) changes.push({ start: at, end: kept.start });
+      changes.push(kept);
+      at = kept.end;
+    }
+    if (at < end) changes.push({ start: at, end });
+    for (const change of changes) await this.#persist(holding, this.#send(holding, change), change);
+  }
+
+  async #send(holding: Holding, change: Change, opId = this.#core.meta.clientOpId()): Promise<void> {
     const { ino, kind, owner } = holding;
-    const spec: LockSpec = { kind, owner, ...range, type: undefined, pid: 0, wait: false, ofd: false };
+    const spec: LockSpec = { kind, owner, type: undefined, pid: 0, ...change, wait: false, ofd: false };
     await this.#core.meta.setLock(opId, ino, spec);
     this.#held.granted(holding, spec);
   }
@@ -151,7 +167,9 @@ export class LockOps {
     const { meta } = this.#core;
     const { signal } = ctx;
     const opId = ctx.opId;
+    let before: readonly LockRange[] = [];
     const answer = meta.setLock(opId, holding.ino, spec).then((attr) => {
+      before = holding.ranges;
       this.#held.granted(holding, spec);
       return attr;
     });
@@ -160,7 +178,7 @@ export class LockOps {
       let timer: NodeJS.Timeout | undefined;
       const giveUp = (): void => {
         const undone = answer.then(
-          () => this.#persist(holding, this.#send(holding, spec), spec),
+          () => this.#undo(holding, spec, before),
           () => undefined,
         );
         this.#held.settle(holding, undone);
@@ -207,6 +225,12 @@ export class LockOps {
       versions.forget(attr.ino);
     }
   }
+}
+
+/** A lock to set, or (no type) to drop. */
+interface Change extends ByteRange {
+  readonly type?: LockType;
+  readonly pid?: number;
 }
 
 const ALL = { start: 0n, end: LOCK_END_MAX };

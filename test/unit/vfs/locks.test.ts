@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { FsError } from '../../../src/common/fs-error.js';
 import { type Fh, type Ino, ROOT_INO } from '../../../src/model/ids.js';
 import { LOCK_END_MAX } from '../../../src/model/lock.js';
@@ -22,6 +22,8 @@ beforeEach(async () => {
   b = new TestVfs({ metadata: { namespace, sessionId: 2 } });
   ({ ino } = await a.file(ROOT_INO, 'f', 'content'));
 });
+
+afterEach(() => void jest.useRealTimers());
 
 const open = async (vfs: TestVfs): Promise<Fh> =>
   (await vfs.fs.open(vfs.by(), { ino, flags: O_RDWR, killPriv: false })).fh;
@@ -132,6 +134,24 @@ describe('locks of a mount', () => {
     await a.fs.flush(a.by(), ino, fa, 1n);
     await lock(b, await open(b));
   });
+
+  test('a drop that fails for long does not hold up close, and is done at last', async () => {
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+    const fa = await open(a);
+    await lock(a, fa);
+    let failing = true;
+    faults = (op) => {
+      if (op === 'setLock' && failing) throw new FsError('EIO', 'the batch failed');
+    };
+    const closed = a.fs.flush(a.by(), ino, fa, 1n);
+    for (let i = 0; i < 15; i++) await jest.advanceTimersByTimeAsync(12_000);
+    await closed;
+    expect(a.fs.lockedInodes).toBe(1);
+    failing = false;
+    await jest.advanceTimersByTimeAsync(12_000);
+    expect(a.fs.lockedInodes).toBe(0);
+    await lock(b, await open(b));
+  });
 });
 
 describe('a wait', () => {
@@ -162,6 +182,33 @@ describe('a wait', () => {
     await expect(lock(a, fa)).rejects.toEqual(code('EAGAIN'));
     expect(b.fs.lockedInodes).toBe(1);
   });
+});
+
+test('a conversion that was granted after its caller had given up is undone, and leaves what was held before', async () => {
+  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
+  const [fa, fb] = [await open(a), await open(b)];
+  await lock(a, fa, { type: 'read', start: 10n, end: 20n });
+  const setLock = a.meta.setLock.bind(a.meta);
+  let answer: (() => void) | undefined;
+  a.meta.setLock = async (...args) => {
+    a.meta.setLock = setLock;
+    const attr = await setLock(...args);
+    await new Promise<void>((resolve) => (answer = resolve));
+    return attr;
+  };
+  const abort = new AbortController();
+  const waiting = expect(lock(a, fa, { wait: true, end: 30n }, abort.signal)).rejects.toEqual(code('EINTR'));
+  await turns();
+  abort.abort();
+  await jest.advanceTimersByTimeAsync(5000);
+  await waiting;
+  answer!();
+  for (let i = 0; i < 5; i++) await turns();
+  await expect(lock(b, fb, { start: 15n, end: 16n })).rejects.toEqual(code('EAGAIN'));
+  await lock(b, fb, { type: 'read', start: 10n, end: 20n });
+  await lock(b, fb, { start: 0n, end: 10n });
+  await lock(b, fb, { start: 20n, end: 30n });
+  expect(a.fs.lockedInodes).toBe(1);
 });
 
 describe('an unlock', () => {
