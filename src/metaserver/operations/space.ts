@@ -6,6 +6,7 @@ import { ALLOCATION_UNIT_BYTES } from '../../model/inode.js';
 import { inoFromProto } from '../../wire/attr.js';
 import { fsUsageToProto } from '../../wire/filesystem.js';
 import { safeNumber } from '../../wire/safe-number.js';
+import { firstOfKey } from '../keys.js';
 import { freeLingering } from './open.js';
 import { roundReservation } from './extents.js';
 import type { OpTransaction } from './op-transaction.js';
@@ -92,12 +93,13 @@ async function reserveOfQuota(op: OpTransaction, request: Reserve): Promise<OpRe
   }
   const asked = safeNumber(request.bytes, 'reserve.bytes');
   const ahead = Math.min(safeNumber(request.ahead, 'reserve.ahead'), asked);
+  const need = roundReservation(asked - ahead);
   const wanted = roundReservation(asked - ahead + Math.min(ahead, Math.floor(least / AHEAD_SHARE)));
   const room = async (): Promise<number> => (await quotaRoom(op, quota)).room;
   if (roomNow < wanted) await freeLingering(op, async () => (await room()) >= wanted);
   const bytes = Math.min(wanted, Math.floor((await room()) / ALLOCATION_UNIT_BYTES) * ALLOCATION_UNIT_BYTES);
   await setHold(op, quota, held, bytes);
-  return granted(bytes, bytes < wanted && (await isFreeing(op)));
+  return granted(bytes, bytes < need && (await isFreeingOf(op, await fullFor(op, quota, bytes, need))));
 }
 
 /** Blocks of what was removed or cut wait for the background. */
@@ -107,6 +109,34 @@ async function isFreeing(op: OpTransaction): Promise<boolean> {
   return trims.rows.length > 0 || op.scope.opens.lingering.size > 0;
 }
 
+/** The quotas, of `quota` and those around it, whose limit is why the session holds less than it needs. */
+async function fullFor(op: OpTransaction, quota: Ino, held: number, need: number): Promise<ReadonlySet<Ino>> {
+  const full = new Set<Ino>();
+  for (const [ino, { bytesMax, usedBytes, reservedBytes }] of await quotaChain(op, quota)) {
+    if (bytesMax > 0 && bytesMax - usedBytes - (reservedBytes - held) < need) full.add(ino);
+  }
+  return full;
+}
+
+/** As {@link isFreeing}, of each of the quotas: where one stays full, waiting is in vain. The rows of a file that is gone are charged to none any more. */
+async function isFreeingOf(op: OpTransaction, full: ReadonlySet<Ino>): Promise<boolean> {
+  const { tables, keys, opens } = op.scope;
+  const trims = await op.tx.range(tables.trims, keys.trims(), PENDING_MAX);
+  if (trims.next !== undefined || opens.lingering.size > PENDING_MAX) return true;
+  const pending = [...opens.lingering.keys(), ...trims.rows.map(({ key }) => firstOfKey(key) as Ino)];
+  const records = await op.tx.getMany(
+    tables.inodes,
+    pending.map((ino) => keys.inode(ino)),
+  );
+  const freeing = new Set<Ino>();
+  for (const quota of new Set(records.map((record) => record?.attr.quota ?? NO_INO))) {
+    for (const [ino] of await quotaChain(op, quota)) freeing.add(ino);
+  }
+  return [...full].every((quota) => freeing.has(quota));
+}
+
+/** From so many files on that wait to be freed, it is not looked whose they are. */
+const PENDING_MAX = 256;
 /** Share of a limit that one mount holds without need. */
 const AHEAD_SHARE = 32;
 

@@ -176,6 +176,45 @@ describe('limits', () => {
     expect(await reserve(999 as Ino, 5)).toBe(Number.MAX_SAFE_INTEGER / UNIT);
   });
 
+  test('have room to come only where something of the quota is being freed', async () => {
+    const BLOCKS = 40;
+    const outer = await client.mkdir(ROOT_INO, 'o');
+    const dir = await client.mkdir(outer.ino, 'd');
+    await set('o', { bytesMax: BLOCKS * 2 * UNIT });
+    await set('o/d', { bytesMax: BLOCKS * UNIT });
+    await quotas().settled();
+    const large = async (parent: Ino): Promise<Ino> => {
+      const { ino } = await client.create(parent, 'large');
+      const chunkId = chunk++ as ChunkId;
+      const extent = (block: number) => ({ offset: 0, length: UNIT, chunkId, chunkOffset: block * UNIT });
+      await client.commit(ino, {
+        blocks: Array.from({ length: BLOCKS }, (_, block) => ({ block, extents: [extent(block)] })),
+        chunks: [{ chunkId, size: BLOCKS * UNIT }],
+        sizeAtLeast: BLOCKS * 65_536,
+      });
+      return ino;
+    };
+    const freeing = async (quota: Ino): Promise<boolean | undefined> => {
+      const value = { bytes: BigInt(BLOCKS * 4 * UNIT), quota: BigInt(quota), ahead: 0n };
+      const { result } = await client.ok({ $case: 'reserve', value });
+      return result?.$case === 'reserve' ? result.value.freeing : undefined;
+    };
+    const [outside, around, inside] = [await large(ROOT_INO), await large(outer.ino), await large(dir.ino)];
+    const whileCut = async (ino: Ino): Promise<(boolean | undefined)[]> => {
+      const [, ...answers] = await Promise.all([
+        client.setattr(ino, { size: 0 }),
+        freeing(outer.ino),
+        freeing(dir.ino),
+      ]);
+      while ((await client.getattr(ino)).allocatedBytes > 0) await harness.clock.sleep(0);
+      return answers;
+    };
+    expect(await whileCut(outside)).toEqual([false, false]);
+    expect(await whileCut(inside)).toEqual([true, true]);
+    // the inner one's own limit stays
+    expect(await whileCut(around)).toEqual([true, false]);
+  });
+
   test('never refuse what was acknowledged before', async () => {
     const dir = await client.mkdir(ROOT_INO, 'd');
     const file = await client.create(dir.ino, 'f');
