@@ -21,6 +21,10 @@ export interface ProgramsOptions {
   readonly fioBytes: number;
 }
 
+/** Every store sees every program; one of them sees the longest runs. */
+export const FULL = { transactions: LONG ? 10_000 : 1000, fioBytes: (LONG ? 512 : 48) * MiB } as const;
+export const QUICK = LONG ? FULL : ({ transactions: 200, fioBytes: 16 * MiB } as const);
+
 /**
  * Real programs on a kernel mount, all on one filesystem and one mount; then everything is compared again after the mount and the service were ended,
  * started anew, and the mount has an empty cache: what is there then came from the object store and the database.
